@@ -1,0 +1,3 @@
+//! The server-sent events connector of the Ratatosk gateway.
+
+pub mod proto;
