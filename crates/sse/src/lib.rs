@@ -1,3 +1,4 @@
 //! The server-sent events connector of the Ratatosk gateway.
 
+pub mod config;
 pub mod proto;

@@ -5,3 +5,4 @@ pub mod control;
 pub mod encoder;
 pub mod envelope;
 mod json;
+pub mod parser;
