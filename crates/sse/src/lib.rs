@@ -1,4 +1,4 @@
 //! The server-sent events connector of the Ratatosk gateway.
 
-pub mod config;
+pub mod mapping;
 pub mod proto;

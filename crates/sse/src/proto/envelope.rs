@@ -12,6 +12,7 @@
 use super::encoder::{encode_event, encode_head, put_number};
 use super::json::{put_base64, put_json_on_one_line, put_string};
 use bytes::{BufMut, BytesMut};
+use std::sync::Arc;
 
 /// A payload by its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +52,7 @@ pub struct Envelope<'a> {
     /// This is a last value from before the subscription; written only when true.
     pub retained: bool,
     /// User properties in order; written only when there are some.
-    pub properties: &'a [(&'a str, &'a str)],
+    pub properties: &'a [(Arc<str>, Arc<str>)],
     /// The user who published it.
     pub user: Option<&'a str>,
     /// MIME type that the publisher declared.
@@ -96,10 +97,11 @@ impl<'a> Envelope<'a> {
         out.put_u8(b'}');
     }
 
-    /// Appends the whole event in envelope format. With `named`, the message's event name becomes the SSE event type too, so that
+    /// Appends the whole event in envelope format. A retained message gets no `id:` line: it is older than the stream, and its id
+    /// would move the reader's cursor back; the envelope's `id` still tells it. With `named`, the message's event name becomes the SSE event type too, so that
     /// `addEventListener(name, ...)` hears it (and `onmessage` does not).
     pub fn encode_event(&self, out: &mut BytesMut, named: bool) {
-        encode_head(out, Some(self.id), self.event.filter(|_| named));
+        encode_head(out, self.cursor(), self.event.filter(|_| named));
         out.put_slice(b"data: ");
         self.write_json(out);
         out.put_slice(b"\n\n");
@@ -109,10 +111,14 @@ impl<'a> Envelope<'a> {
     pub fn encode_raw_event(&self, out: &mut BytesMut, named: bool) {
         encode_event(
             out,
-            Some(self.id),
+            self.cursor(),
             self.event.filter(|_| named),
             self.data.bytes(),
         );
+    }
+
+    fn cursor(&self) -> Option<&'a str> {
+        (!self.retained).then_some(self.id)
     }
 
     fn write_data(&self, out: &mut BytesMut) {
@@ -163,7 +169,7 @@ impl<'a> Envelope<'a> {
     }
 }
 
-fn put_pairs(out: &mut BytesMut, pairs: &[(&str, &str)]) {
+fn put_pairs(out: &mut BytesMut, pairs: &[(Arc<str>, Arc<str>)]) {
     let mut separator = b'[';
     for (name, value) in pairs {
         out.put_u8(separator);
@@ -250,7 +256,8 @@ mod tests {
         let mut envelope = Envelope::new("a\"b", "e.1", 0, Data::Text("x"));
         envelope.event = Some("tick\n");
         envelope.retained = true;
-        envelope.properties = &[("k", "1"), ("k", "2")];
+        let properties = [("k".into(), "1".into()), ("k".into(), "2".into())];
+        envelope.properties = &properties;
         envelope.user = Some("ann");
         envelope.content_type = Some("text/plain");
         envelope.reply_to = Some("r/1");
@@ -270,9 +277,11 @@ mod tests {
         let mut out = BytesMut::new();
         envelope.encode_raw_event(&mut out, true);
         envelope.encode_raw_event(&mut out, false);
+        envelope.retained = true;
+        envelope.encode_raw_event(&mut out, false);
         assert_eq!(
             &out[..],
-            b"id: e.1\nevent: tick\ndata: x\ndata: y\n\nid: e.1\ndata: x\ndata: y\n\n"
+            b"id: e.1\nevent: tick\ndata: x\ndata: y\n\nid: e.1\ndata: x\ndata: y\n\ndata: x\ndata: y\n\n"
         );
     }
 }

@@ -1,0 +1,113 @@
+//! Where event streams meet the model: how a message becomes an event. (The other way round is `client/inbound.rs`'s rule, which
+//! uses [`publication`].)
+//!
+//! Channel names need no mapping: the canonical name stands in the query and in the envelope as it is.
+
+use crate::proto::envelope::{Data, Envelope};
+use crate::proto::parser::Event;
+use bytes::{Bytes, BytesMut};
+use ratatosk_core::{Channel, Form, Kind, Message, Origin, Publication};
+use std::sync::{Arc, LazyLock};
+
+/// The name of the property that carries a foreign stream's event id.
+pub const ID_PROPERTY: &str = "sse-id";
+
+/// How a stream wants its messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Format {
+    /// The JSON envelope of [`crate::proto::envelope`].
+    #[default]
+    Envelope,
+    /// The payload alone, line by line.
+    Raw,
+}
+
+/// How a message is written: all that its bytes depend on, so that streams of one style share them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Style {
+    /// Envelope or raw.
+    pub format: Format,
+    /// Whether the message's event name becomes the SSE `event:` type.
+    pub named: bool,
+}
+
+static ENVELOPE: LazyLock<Form> = LazyLock::new(|| Form::register("sse.envelope"));
+static ENVELOPE_NAMED: LazyLock<Form> = LazyLock::new(|| Form::register("sse.envelope.named"));
+static RAW: LazyLock<Form> = LazyLock::new(|| Form::register("sse.raw"));
+static RAW_NAMED: LazyLock<Form> = LazyLock::new(|| Form::register("sse.raw.named"));
+
+impl Style {
+    /// The wire form that live messages of this style are cached under.
+    #[must_use]
+    pub fn form(self) -> Form {
+        match (self.format, self.named) {
+            (Format::Envelope, false) => *ENVELOPE,
+            (Format::Envelope, true) => *ENVELOPE_NAMED,
+            (Format::Raw, false) => *RAW,
+            (Format::Raw, true) => *RAW_NAMED,
+        }
+    }
+
+    /// The event of a live or replayed message, written now; ask [`Message::form`] with [`Style::form`] for the shared bytes.
+    #[must_use]
+    pub fn encode(self, epoch: &str, message: &Message) -> Bytes {
+        self.write(epoch, message, false)
+    }
+
+    /// The event of a last value: marked `retained`, and without an `id:` line, which would move the reader's cursor back.
+    #[must_use]
+    pub fn encode_last_value(self, epoch: &str, message: &Message) -> Bytes {
+        self.write(epoch, message, true)
+    }
+
+    fn write(self, epoch: &str, message: &Message, retained: bool) -> Bytes {
+        let id = format!("{epoch}.{}", message.seq);
+        let envelope = envelope(&id, message, retained);
+        let mut out = BytesMut::new();
+        match self.format {
+            Format::Envelope => envelope.encode_event(&mut out, self.named),
+            Format::Raw => envelope.encode_raw_event(&mut out, self.named),
+        }
+        out.freeze()
+    }
+}
+
+fn envelope<'a>(id: &'a str, message: &'a Message, retained: bool) -> Envelope<'a> {
+    let mut envelope = Envelope::new(message.channel.as_str(), id, message.time_ms, data(message));
+    envelope.retained = retained;
+    envelope.user = message.origin.user.as_deref();
+    if let Some(extras) = message.extras() {
+        envelope.event = extras.event.as_deref();
+        envelope.content_type = extras.content_type.as_deref();
+        envelope.properties = &extras.properties;
+        envelope.reply_to = extras.reply_to.as_ref().map(Channel::as_str);
+        envelope.correlation = extras.correlation.as_deref();
+    }
+    envelope
+}
+
+fn data(message: &Message) -> Data<'_> {
+    let bytes = &*message.payload;
+    match message.kind() {
+        Kind::Json => Data::Json(bytes),
+        Kind::Text => std::str::from_utf8(bytes).map_or(Data::Binary(bytes), Data::Text),
+        Kind::Binary => Data::Binary(bytes),
+    }
+}
+
+/// What a foreign stream's event becomes: its type the event name (`message`, the default type, is no name), its id the property
+/// [`ID_PROPERTY`], its data the payload.
+#[must_use]
+pub fn publication(channel: Channel, event: Event, origin: Origin) -> Publication {
+    let mut publication = Publication::new(channel, event.data, origin);
+    if let Some(name) = event.event.filter(|name| name != "message") {
+        publication.extras_mut().event = Some(name.into());
+    }
+    if !event.id.is_empty() {
+        publication
+            .extras_mut()
+            .properties
+            .push((Arc::from(ID_PROPERTY), event.id));
+    }
+    publication
+}
