@@ -1,0 +1,175 @@
+//! What rules do to each other, found before anything runs.
+//!
+//! Two faults are possible. *Ambiguity*: two rules of one direction of one upstream give the same message
+//! different names. *Return*: what an `out` rule sends to a peer is what an `in` rule asks the same peer for, so
+//! that the peer sends our own message back to us, and over a second upstream to the same peer round and round.
+//! Where the peer carries our mark (the list of gateways a message passed) the second is cut at run time and
+//! is no fault; where it cannot, the rules are refused.
+//!
+//! Checking each peer by itself is enough: a circle through several peers needs at least one of them to hand a
+//! message back to us, and that peer's rules are then at fault.
+
+use std::fmt;
+
+use ratatosk_core::Channel;
+
+use super::{
+    levels::{intersect, witnesses},
+    rule::{Direction, Rule, RuleSet},
+};
+
+/// What keeps a message from coming back from a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LoopGuard {
+    /// The peer carries the list of gateways with each message (MQTT 5 user property, Bayeux `ext`, HTTP header).
+    Mark,
+    /// Messages sent to the peer are remembered for a moment and recognised by name and payload.
+    Fingerprint,
+    /// Nothing: the rules alone must make it impossible.
+    #[default]
+    None,
+}
+
+/// The rules of one upstream, as the analysis needs them.
+#[derive(Debug, Clone)]
+pub struct UpstreamRules {
+    /// Its configured name.
+    pub name: String,
+    /// Who the far side is (host and port): upstreams with the same peer are judged together.
+    pub peer: String,
+    /// What keeps a message from coming back.
+    pub guard: LoopGuard,
+    /// Theirs to ours.
+    pub inbound: RuleSet,
+    /// Ours to theirs.
+    pub outbound: RuleSet,
+}
+
+/// One rule of one upstream, for messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleRef {
+    /// The upstream's name.
+    pub upstream: String,
+    /// The rule.
+    pub rule: Rule,
+}
+
+impl fmt::Display for RuleRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of upstream `{}`", self.rule, self.upstream)
+    }
+}
+
+/// A fault that two rules have together. Boxed parts keep it small.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Conflict {
+    /// Two rules of one direction name the same message differently.
+    #[error("{first} and {second} both take `{example}` and call it `{becomes}` and `{becomes_too}`: which one is meant?")]
+    Ambiguous {
+        /// The rule listed first.
+        first: Box<RuleRef>,
+        /// The other.
+        second: Box<RuleRef>,
+        /// A name that both take.
+        example: String,
+        /// What the first makes of it.
+        becomes: String,
+        /// What the second makes of it.
+        becomes_too: String,
+    },
+    /// The same rule twice.
+    #[error("{second} repeats {first}: every message that both take would cross twice")]
+    Repeated {
+        /// The rule listed first.
+        first: Box<RuleRef>,
+        /// The other.
+        second: Box<RuleRef>,
+    },
+    /// What goes out comes back in.
+    #[error(
+        "{outbound} sends `{example}`, and {inbound} asks the same server for it and would bring it back; this connection cannot mark a message with the gateways it passed (MQTT 5 can: `version = \"5\"`)"
+    )]
+    Return {
+        /// The rule that sends.
+        outbound: Box<RuleRef>,
+        /// The rule that brings it back.
+        inbound: Box<RuleRef>,
+        /// A name on the peer's side that does it.
+        example: String,
+    },
+}
+
+/// All faults of all upstreams' rules, in order of configuration.
+#[must_use]
+pub fn analyse(upstreams: &[UpstreamRules]) -> Vec<Conflict> {
+    let mut found = Vec::new();
+    for upstream in upstreams {
+        ambiguities(upstream, Direction::In, &mut found);
+        ambiguities(upstream, Direction::Out, &mut found);
+    }
+    for sender in upstreams {
+        for receiver in upstreams.iter().filter(|other| other.peer == sender.peer) {
+            returns(sender, receiver, &mut found);
+        }
+    }
+    found
+}
+
+fn ambiguities(upstream: &UpstreamRules, direction: Direction, found: &mut Vec<Conflict>) {
+    let rules: Vec<&Rule> = match direction {
+        Direction::In => upstream.inbound.iter().collect(),
+        Direction::Out => upstream.outbound.iter().collect(),
+    };
+    for (at, first) in rules.iter().enumerate() {
+        for second in rules.iter().skip(at + 1) {
+            found.extend(ambiguity(&upstream.name, first, second));
+        }
+    }
+}
+
+fn ambiguity(upstream: &str, first: &Rule, second: &Rule) -> Option<Conflict> {
+    let shared = intersect(first.from().as_str(), second.from().as_str())?;
+    let refer = |rule: &Rule| Box::new(RuleRef { upstream: upstream.to_owned(), rule: rule.clone() });
+    if first.from() == second.from() && first.to() == second.to() {
+        return Some(Conflict::Repeated { first: refer(first), second: refer(second) });
+    }
+    witnesses(&shared).find_map(|witness| {
+        let name = Channel::new(witness).ok()?;
+        let (one, other) = (first.apply(&name)?, second.apply(&name)?);
+        (one != other).then(|| Conflict::Ambiguous {
+            first: refer(first),
+            second: refer(second),
+            example: readable(name.as_str()),
+            becomes: readable(one.as_str()),
+            becomes_too: readable(other.as_str()),
+        })
+    })
+}
+
+fn returns(sender: &UpstreamRules, receiver: &UpstreamRules, found: &mut Vec<Conflict>) {
+    let guarded = sender.guard != LoopGuard::None && receiver.guard != LoopGuard::None;
+    if guarded {
+        return;
+    }
+    for outbound in sender.outbound.iter() {
+        for inbound in receiver.inbound.iter() {
+            let Some(shared) = intersect(outbound.to().as_str(), inbound.from().as_str()) else { continue };
+            let refer = |upstream: &str, rule: &Rule| Box::new(RuleRef { upstream: upstream.to_owned(), rule: rule.clone() });
+            found.push(Conflict::Return {
+                outbound: refer(&sender.name, outbound),
+                inbound: refer(&receiver.name, inbound),
+                example: shared,
+            });
+        }
+    }
+}
+
+/// Fresh levels of a witness, as a person would write an example.
+fn readable(witness: &str) -> String {
+    let levels = witness.split('/').map(|level| if level.starts_with('\u{1}') { "x" } else { level });
+    levels.collect::<Vec<_>>().join("/")
+}
+
+#[cfg(test)]
+#[path = "analysis_tests.rs"]
+mod tests;
