@@ -1,0 +1,260 @@
+//! Who takes what: an index over filters, with the matched set cached per channel.
+
+use std::{collections::HashMap, sync::Arc};
+
+use indexmap::IndexMap;
+use smallvec::SmallVec;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::{
+    channel::{Channel, Filter},
+    lane::{Target, Targets},
+    peer::Grant,
+    session::{SessionCore, SessionId},
+};
+
+type Members = IndexMap<SessionId, (Arc<SessionCore>, Grant)>;
+
+/// The members of one shared subscription (`$share/NAME/FILTER`): each message goes to one of them.
+#[derive(Debug, Default)]
+struct Group {
+    members: Members,
+    turn: Arc<AtomicUsize>,
+}
+
+#[derive(Debug, Default)]
+struct Subscribers {
+    plain: Members,
+    groups: HashMap<Arc<str>, Group>,
+}
+
+impl Subscribers {
+    fn is_empty(&self) -> bool {
+        self.plain.is_empty() && self.groups.is_empty()
+    }
+}
+
+/// A level of the tree of wildcard filters.
+#[derive(Debug, Default)]
+struct Node {
+    children: HashMap<Box<str>, Node>,
+    filter: Option<Filter>,
+}
+
+/// The index. Filters without wildcards are found by their hash; the tree holds only the others.
+#[derive(Debug, Default)]
+pub(crate) struct Interest {
+    filters: HashMap<Filter, Subscribers>,
+    wild: Node,
+    subscriptions: usize,
+}
+
+/// What an addition or removal changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Change {
+    /// The session's subscription was new, or was there.
+    pub(crate) subscription: bool,
+    /// The filter got its first subscriber, or lost its last.
+    pub(crate) filter: bool,
+}
+
+impl Interest {
+    pub(crate) fn add(
+        &mut self,
+        filter: &Filter,
+        session: &Arc<SessionCore>,
+        grant: Grant,
+        group: Option<&Arc<str>>,
+    ) -> Change {
+        let subscribers = self.filters.entry(filter.clone()).or_default();
+        let first = subscribers.is_empty();
+        let members = match group {
+            Some(name) => &mut subscribers.groups.entry(name.clone()).or_default().members,
+            None => &mut subscribers.plain,
+        };
+        let new = members.insert(session.id, (session.clone(), grant)).is_none();
+        self.subscriptions += usize::from(new);
+        if first && filter.is_wildcard() {
+            self.wild.insert(filter);
+        }
+        Change { subscription: new, filter: first }
+    }
+
+    pub(crate) fn remove(&mut self, filter: &Filter, session: SessionId, group: Option<&Arc<str>>) -> Change {
+        let nothing = Change { subscription: false, filter: false };
+        let Some(subscribers) = self.filters.get_mut(filter) else {
+            return nothing;
+        };
+        let was_there = match group {
+            None => subscribers.plain.swap_remove(&session).is_some(),
+            Some(name) => {
+                let Some(group) = subscribers.groups.get_mut(name) else {
+                    return nothing;
+                };
+                let was_there = group.members.swap_remove(&session).is_some();
+                if group.members.is_empty() {
+                    subscribers.groups.remove(name);
+                }
+                was_there
+            }
+        };
+        let last = was_there && subscribers.is_empty();
+        self.subscriptions -= usize::from(was_there);
+        if last {
+            self.filters.remove(filter);
+            if filter.is_wildcard() {
+                self.wild.remove(&mut filter.levels());
+            }
+        }
+        Change { subscription: was_there, filter: last }
+    }
+
+    /// How many distinct filters have a subscriber.
+    pub(crate) fn filters(&self) -> usize {
+        self.filters.len()
+    }
+
+    /// How many subscriptions there are.
+    pub(crate) fn subscriptions(&self) -> usize {
+        self.subscriptions
+    }
+
+    /// How many subscribe to exactly this filter, and the distinct filters with their counts.
+    pub(crate) fn list(&self) -> impl Iterator<Item = (&Filter, usize)> {
+        self.filters.iter().map(|(filter, subs)| {
+            (filter, subs.plain.len() + subs.groups.values().map(|group| group.members.len()).sum::<usize>())
+        })
+    }
+
+    /// How many sessions subscribe to exactly this filter.
+    pub(crate) fn count(&self, filter: &Filter) -> usize {
+        self.filters.get(filter).map_or(0, |subs| subs.plain.len())
+    }
+
+    /// The sessions that take a channel: each once, with one merged grant.
+    pub(crate) fn matched(&self, channel: &Channel, lanes: usize) -> Matched {
+        let mut found: SmallVec<[&Subscribers; 8]> = SmallVec::new();
+        found.extend(self.filters.get(channel.as_str()).filter(|_| !is_wild(channel)));
+        let mut keys = Vec::new();
+        self.wild.collect(channel, &mut keys);
+        found.extend(keys.into_iter().filter_map(|filter| self.filters.get(filter)));
+
+        let groups = found.iter().flat_map(|s| s.groups.values()).map(SharedTargets::new).collect();
+        Matched { lanes: spread(merged(&found), lanes), groups }
+    }
+}
+
+/// A channel can be called `+`; the filter `+` is then not the filter for it.
+fn is_wild(channel: &Channel) -> bool {
+    channel.levels().any(|level| level == "+" || level == "#")
+}
+
+fn merged(found: &[&Subscribers]) -> Vec<Target> {
+    if let [only] = found {
+        return only.plain.values().map(|(session, grant)| session.target(grant.clone())).collect();
+    }
+    let mut merged: IndexMap<SessionId, Target> = IndexMap::new();
+    for (session, grant) in found.iter().flat_map(|subscribers| subscribers.plain.values()) {
+        merged
+            .entry(session.id)
+            .and_modify(|target| target.grant.merge(grant))
+            .or_insert_with(|| session.target(grant.clone()));
+    }
+    merged.into_values().collect()
+}
+
+fn spread(targets: Vec<Target>, lanes: usize) -> SmallVec<[(usize, Arc<Targets>); 2]> {
+    let mut by_lane: Vec<Vec<Target>> = vec![Vec::new(); lanes.max(1)];
+    for target in targets {
+        if let Some(list) = by_lane.get_mut(target.session.lane(lanes)) {
+            list.push(target);
+        }
+    }
+    let full = by_lane.into_iter().enumerate().filter(|(_, list)| !list.is_empty());
+    full.map(|(lane, list)| (lane, Arc::new(Targets::new(list)))).collect()
+}
+
+/// The subscribers of one channel, as the publisher needs them.
+#[derive(Debug, Default)]
+pub(crate) struct Matched {
+    pub(crate) lanes: SmallVec<[(usize, Arc<Targets>); 2]>,
+    pub(crate) groups: Vec<SharedTargets>,
+}
+
+impl Matched {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lanes.is_empty() && self.groups.is_empty()
+    }
+}
+
+/// The members of a shared subscription; round-robin over those that are live.
+#[derive(Debug)]
+pub(crate) struct SharedTargets {
+    members: Vec<Target>,
+    turn: Arc<AtomicUsize>,
+}
+
+impl SharedTargets {
+    fn new(group: &Group) -> Self {
+        let members = group.members.values().map(|(session, grant)| session.target(grant.clone())).collect();
+        Self { members, turn: group.turn.clone() }
+    }
+
+    /// The member whose turn it is; if none is live, one whose session can keep the message.
+    pub(crate) fn choose(&self) -> Option<&Target> {
+        let count = self.members.len();
+        let start = self.turn.fetch_add(1, Ordering::Relaxed);
+        let order = || (0..count).filter_map(|step| self.members.get(start.wrapping_add(step) % count.max(1)));
+        order().find(|target| target.peer.is_live()).or_else(|| order().next())
+    }
+}
+
+impl Node {
+    fn insert(&mut self, filter: &Filter) {
+        let mut node = self;
+        for level in filter.levels() {
+            node = node.children.entry(level.into()).or_default();
+        }
+        node.filter = Some(filter.clone());
+    }
+
+    /// Removes a filter and every branch that holds no other.
+    fn remove<'a>(&mut self, levels: &mut impl Iterator<Item = &'a str>) {
+        let Some(level) = levels.next() else {
+            self.filter = None;
+            return;
+        };
+        let Some(child) = self.children.get_mut(level) else {
+            return;
+        };
+        child.remove(levels);
+        if child.filter.is_none() && child.children.is_empty() {
+            self.children.remove(level);
+        }
+    }
+
+    fn collect<'a>(&'a self, channel: &Channel, out: &mut Vec<&'a Filter>) {
+        let levels: SmallVec<[&str; 16]> = channel.levels().collect();
+        self.walk(&levels, channel.is_reserved(), out);
+    }
+
+    /// Depth is bounded by the filters in the tree, not by the channel: a long name cannot exhaust the stack.
+    fn walk<'a>(&'a self, levels: &[&str], reserved: bool, out: &mut Vec<&'a Filter>) {
+        if !reserved {
+            out.extend(self.children.get("#").and_then(|child| child.filter.as_ref()));
+        }
+        let Some((first, rest)) = levels.split_first() else {
+            out.extend(&self.filter);
+            return;
+        };
+        if !reserved && let Some(child) = self.children.get("+") {
+            child.walk(rest, false, out);
+        }
+        if *first != "+"
+            && *first != "#"
+            && let Some(child) = self.children.get(*first)
+        {
+            child.walk(rest, false, out);
+        }
+    }
+}
