@@ -1,0 +1,5 @@
+//! The MQTT protocol without input or output: no socket, no clock, no task, no randomness.
+//!
+//! [`codec`] turns bytes into packets and back; it serves both sides of the connector.
+
+pub mod codec;
