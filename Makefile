@@ -1,0 +1,43 @@
+# The front door. `make` alone says what there is.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run build setup test check bench
+
+help: ## what can be asked for
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+run: ## build (release) and run the gateway with its defaults
+	cargo run --release --bin ratatosk -- serve
+
+build: ## release binary: target/release/ratatosk
+	cargo build --release --bin ratatosk
+
+setup: ## install what the tests need (brokers, browser, npm and PyPI clients)
+	@tests/setup.sh
+
+test: setup ## everything: unit tests, then the real binary with real stock clients
+	cargo build --workspace --all-targets --quiet
+	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
+	  status=0; cargo test --workspace --no-fail-fast 2>&1 | tee "$$log" || status=$$?; \
+	  echo; echo "Summary"; \
+	  grep -E '^(     Running|   Doc-tests|test result:)' "$$log" | paste -sd' \n' - | sed -E 's/ +/ /g; s/ \([^)]*\)//' ; \
+	  grep -E '^test .* FAILED$$' "$$log" || true; \
+	  exit $$status
+
+check: ## formatting, lints, documentation, sans-IO builds, licences
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+	@# The protocol machines must build without a runtime: each crate that offers that is built so.
+	@for crate in crates/*/; do \
+	  if grep -qE '^default *= *\[' $$crate/Cargo.toml; then \
+	    echo "cargo check --no-default-features: $$crate"; \
+	    cargo check --quiet --manifest-path $$crate/Cargo.toml --no-default-features; \
+	  fi; \
+	done
+	@if command -v cargo-deny >/dev/null; then cargo deny --workspace check; else echo "cargo-deny is not installed: licences and advisories not checked"; fi
+
+bench: ## fan-out, latency and memory against the floor (release build)
+	cargo build --release --workspace --bins
+	target/release/ratatosk bench
