@@ -1,3 +1,10 @@
-//! Placeholder.
+//! The Pusher connector of the Ratatosk gateway: Pusher Channels protocol 7, server and client side.
+//!
+//! - [`mapping`]: how channels are named here and on the bus;
+//! - [`proto`]: the protocol without input or output;
+//! - [`config`]: the `[pusher]` section.
 
+#[cfg(feature = "runtime")]
 pub mod config;
+pub mod mapping;
+pub mod proto;
