@@ -1,6 +1,11 @@
-//! Placeholder.
+//! What every connector shares: the HTTP listener, sockets that lanes write to, upstreams and their supervision,
+//! bridge rules, configuration types, and the life of the process.
 
 pub mod backoff;
 pub mod config_types;
 pub mod rules;
 pub mod upstream;
+pub mod http;
+pub mod lifecycle;
+pub mod socket;
+pub mod stream;

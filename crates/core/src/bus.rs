@@ -356,24 +356,22 @@ impl Bus {
         self.0.lanes.iter().for_each(|lane| lane.close());
     }
 
+    /// Adds subscriptions at one cut: the position is read after the index shows them all, so that a publisher
+    /// that takes a later position sees them.
     pub(crate) fn add_interest(
         &self,
         session: &Arc<SessionCore>,
-        filter: &Filter,
-        options: &SubscribeOptions,
-    ) -> (Change, u64) {
-        let grant = Grant {
-            qos: options.qos,
-            no_local: options.no_local,
-            retain_as_published: options.retain_as_published,
-            ids: options.id.map(|id| Arc::from([id])),
-        };
+        filters: &[(Filter, SubscribeOptions)],
+    ) -> (Vec<Change>, u64) {
         let mut interest = self.0.interest.write();
-        let change = interest.add(filter, session, grant, options.group.as_ref());
-        self.0.interest_changed(filter, change, true);
+        let add = |(filter, options): &(Filter, SubscribeOptions)| {
+            let change = interest.add(filter, session, Grant::from(options), options.group.as_ref());
+            self.0.interest_changed(filter, change, true);
+            change
+        };
+        let changes = filters.iter().map(add).collect();
         drop(interest);
-        // Read after the index shows the subscription: a publisher that takes a later position sees it.
-        (change, self.head())
+        (changes, self.head())
     }
 
     pub(crate) fn remove_interest(&self, session: SessionId, filter: &Filter, group: Option<&Arc<str>>) -> Change {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 pub use crate::lane::Run;
 use crate::{
     message::{Form, Message, Qos},
-    session::EndReason,
+    session::{EndReason, SubscribeOptions},
 };
 
 /// How one session takes the messages of one subscription.
@@ -21,6 +21,17 @@ pub struct Grant {
     pub retain_as_published: bool,
     /// Subscription identifiers of all its subscriptions that matched, ascending (MQTT 5.0 section 3.3.2.3.8).
     pub ids: Option<Arc<[u32]>>,
+}
+
+impl From<&SubscribeOptions> for Grant {
+    fn from(options: &SubscribeOptions) -> Self {
+        Self {
+            qos: options.qos,
+            no_local: options.no_local,
+            retain_as_published: options.retain_as_published,
+            ids: options.id.map(|id| Arc::from([id])),
+        }
+    }
 }
 
 impl Grant {

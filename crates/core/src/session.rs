@@ -217,11 +217,20 @@ impl Session {
 
     /// Subscribes, or replaces the subscription to the same filter without a gap.
     pub fn subscribe(&self, filter: Filter, options: SubscribeOptions) -> Subscribed {
+        let mut cut = 0;
+        let changes = self.subscribe_all(vec![(filter, options)], &mut cut);
+        Subscribed { new: changes.first().copied().unwrap_or(false), cut }
+    }
+
+    /// Subscribes to several filters at one cut. Answers, for each, whether the session did not have it before.
+    pub fn subscribe_all(&self, filters: Vec<(Filter, SubscribeOptions)>, cut: &mut u64) -> Vec<bool> {
+        let (changes, at) = self.bus.add_interest(&self.core, &filters);
+        *cut = at;
+        let mut subscriptions = self.core.subscriptions.lock();
+        subscriptions.extend(filters.iter().map(|(filter, options)| ((filter.clone(), options.group.clone()), options.clone())));
+        drop(subscriptions);
         let config = &self.core.config;
-        let key = (filter.clone(), options.group.clone());
-        let (change, cut) = self.bus.add_interest(&self.core, &filter, &options);
-        self.core.subscriptions.lock().insert(key, options);
-        if config.is_client {
+        for (change, (filter, _)) in changes.iter().zip(filters).filter(|_| config.is_client) {
             if change.filter {
                 self.bus.monitor().emit(MonitorEvent::CreatedChannel { channel: filter.clone() });
             }
@@ -230,7 +239,7 @@ impl Session {
                 self.bus.monitor().emit(MonitorEvent::ClientSubscribed { client_id, connector, channel: filter });
             }
         }
-        Subscribed { new: change.subscription, cut }
+        changes.iter().map(|change| change.subscription).collect()
     }
 
     /// Ends the subscription to exactly this filter, if there is one.

@@ -52,6 +52,21 @@ pub struct BridgeRuleConfig {
     /// The same filter under another prefix, on the receiving side. Without it, names stay as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<FilterValue>,
+    /// The highest quality of service (0, 1 or 2) that messages cross with.
+    #[serde(default = "highest_qos")]
+    #[schemars(range(max = 2))]
+    pub qos: u8,
+    /// Whether a retained message crosses as retained.
+    #[serde(default = "yes")]
+    pub retain: bool,
+}
+
+fn highest_qos() -> u8 {
+    2
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl BridgeRuleConfig {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{message::Connector, session::SessionId};
 
 /// The most gateways a message may have passed; a longer list is taken for a loop.
-const MAX_HOPS: usize = 16;
+pub const MAX_HOPS: usize = 16;
 
 /// Who sent a message, and which gateways it passed before this one.
 #[derive(Debug, Clone)]

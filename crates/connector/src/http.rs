@@ -1,0 +1,17 @@
+//! The HTTP listener that all web connectors share.
+//!
+//! Requests go through an axum router. A long-lived answer over HTTP/1.1 (an event stream, an upgraded
+//! WebSocket) takes the connection over: hyper's buffers and task state are given back, and the connector
+//! owns the bare socket.
+
+pub use self::{
+    listener::{HttpLimits, HttpListener},
+    origins::Origins,
+    problem::Problem,
+    takeover::{Taken, Takeover},
+};
+
+mod listener;
+mod origins;
+mod problem;
+mod takeover;

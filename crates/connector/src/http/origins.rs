@@ -1,0 +1,99 @@
+//! Which web origins may use the gateway: one list for HTTP and WebSocket.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, header};
+
+/// The list of `[http] cors_origins`.
+#[derive(Debug, Clone)]
+pub struct Origins(Arc<[Box<str>]>);
+
+impl Origins {
+    /// `*` allows every origin, without credentials; a named origin is allowed with credentials.
+    pub fn new<S: Into<Box<str>>>(allowed: impl IntoIterator<Item = S>) -> Self {
+        Self(allowed.into_iter().map(Into::into).collect())
+    }
+
+    /// Whether any origin is allowed.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        self.0.iter().any(|allowed| &**allowed == "*")
+    }
+
+    fn is_named(&self, origin: &str) -> bool {
+        self.0.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin))
+    }
+
+    /// Whether a request may go on: it comes from no browser page, from the same host, or from an allowed origin.
+    #[must_use]
+    pub fn allows(&self, headers: &HeaderMap) -> bool {
+        let Some(origin) = headers.get(header::ORIGIN) else { return true };
+        let Ok(origin) = origin.to_str() else { return false };
+        self.is_any() || self.is_named(origin) || is_same_host(origin, headers)
+    }
+
+    /// The CORS headers of the answer to a request.
+    #[must_use]
+    pub fn answer(&self, request: &HeaderMap) -> Vec<(header::HeaderName, HeaderValue)> {
+        let Some(origin) = request.get(header::ORIGIN) else { return Vec::new() };
+        let vary = (header::VARY, HeaderValue::from_static("Origin"));
+        if origin.to_str().is_ok_and(|text| self.is_named(text)) {
+            let credentials = (header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+            return vec![(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone()), credentials, vary];
+        }
+        if self.is_any() {
+            return vec![(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"))];
+        }
+        vec![vary]
+    }
+
+    /// The further headers of the answer to a preflight request.
+    #[must_use]
+    pub fn preflight(&self, request: &HeaderMap) -> Vec<(header::HeaderName, HeaderValue)> {
+        let mut answer = self.answer(request);
+        if answer.iter().any(|(name, _)| name == header::ACCESS_CONTROL_ALLOW_ORIGIN) {
+            let methods = HeaderValue::from_static("GET, POST, PUT, DELETE, QUERY, OPTIONS");
+            answer.push((header::ACCESS_CONTROL_ALLOW_METHODS, methods));
+            let asked = request.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+            let headers = asked.unwrap_or_else(|| HeaderValue::from_static("Content-Type, Authorization, Last-Event-ID"));
+            answer.push((header::ACCESS_CONTROL_ALLOW_HEADERS, headers));
+            answer.push((header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400")));
+        }
+        answer
+    }
+}
+
+fn is_same_host(origin: &str, headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let origin_host = origin.split_once("://").map(|(_, host)| host);
+    host.is_some() && host == origin_host
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(origin: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([
+            (header::ORIGIN, HeaderValue::from_static(origin)),
+            (header::HOST, HeaderValue::from_static("gateway.example")),
+        ])
+    }
+
+    #[test]
+    fn credentials_go_with_a_named_origin_only() {
+        let any = Origins::new(["*"]);
+        assert!(any.allows(&request("https://x.example")));
+        assert_eq!(any.answer(&request("https://x.example")), [(
+            header::ACCESS_CONTROL_ALLOW_ORIGIN,
+            HeaderValue::from_static("*")
+        )]);
+        let named = Origins::new(["https://x.example"]);
+        let answer = named.answer(&request("https://x.example"));
+        assert!(answer.contains(&(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"))));
+        assert!(!named.allows(&request("https://y.example")));
+        assert!(named.allows(&request("https://gateway.example")));
+        assert!(named.allows(&HeaderMap::new()));
+        assert!(named.answer(&request("https://y.example")).iter().all(|(name, _)| name == header::VARY));
+    }
+}

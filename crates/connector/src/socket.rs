@@ -1,0 +1,212 @@
+//! A connection's socket, shared by the lane that writes and the task that reads.
+
+use std::{io, net::SocketAddr};
+
+use parking_lot::Mutex;
+use tokio::net::TcpStream;
+use tokio_rustls::rustls::ServerConnection;
+
+/// Bytes of ciphertext that a TLS connection may hold back for a socket that is not ready.
+const TLS_BUFFER: usize = 64 << 10;
+
+/// A TCP connection, plain or under TLS. All operations are non-blocking and may be called from any task.
+#[derive(Debug)]
+pub enum Socket {
+    /// Plain.
+    Tcp(TcpStream),
+    /// Under TLS: the handshake is done.
+    Tls(Box<TlsSocket>),
+}
+
+/// A TLS connection that is driven without a task of its own.
+#[derive(Debug)]
+pub struct TlsSocket {
+    tcp: TcpStream,
+    session: Mutex<ServerConnection>,
+}
+
+impl From<TcpStream> for Socket {
+    fn from(tcp: TcpStream) -> Self {
+        Self::Tcp(tcp)
+    }
+}
+
+impl From<tokio_rustls::server::TlsStream<TcpStream>> for Socket {
+    fn from(stream: tokio_rustls::server::TlsStream<TcpStream>) -> Self {
+        let (tcp, mut session) = stream.into_inner();
+        session.set_buffer_limit(Some(TLS_BUFFER));
+        Self::Tls(Box::new(TlsSocket { tcp, session: Mutex::new(session) }))
+    }
+}
+
+/// `try_read` and `try_write` of the TCP stream as the blocking traits that rustls drives.
+struct Raw<'a>(&'a TcpStream);
+
+impl io::Read for Raw<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.try_read(buf)
+    }
+}
+
+impl io::Write for Raw<'_> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.0.try_write(buf)
+    }
+
+    fn write_vectored(&mut self, bufs: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        self.0.try_write_vectored(bufs)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn is_blocked<T>(result: &io::Result<T>) -> bool {
+    result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+}
+
+impl TlsSocket {
+    /// Sends what the TLS session holds; `WouldBlock` if the socket takes no more.
+    fn push_out(&self, session: &mut ServerConnection) -> io::Result<()> {
+        while session.wants_write() {
+            session.write_tls(&mut Raw(&self.tcp))?;
+        }
+        Ok(())
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let mut session = self.session.lock();
+        self.push_out(&mut session)?;
+        let taken = io::Write::write(&mut session.writer(), bytes)?;
+        let pushed = self.push_out(&mut session);
+        if is_blocked(&pushed) { Ok(taken) } else { pushed.map(|()| taken) }
+    }
+
+    fn try_flush(&self) -> io::Result<()> {
+        self.push_out(&mut self.session.lock())
+    }
+
+    fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        let mut session = self.session.lock();
+        loop {
+            let plain = io::Read::read(&mut session.reader(), buf);
+            if !is_blocked(&plain) {
+                return plain;
+            }
+            if session.read_tls(&mut Raw(&self.tcp))? == 0 {
+                return Ok(0);
+            }
+            session.process_new_packets().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            let answered = self.push_out(&mut session);
+            if !is_blocked(&answered) {
+                answered?;
+            }
+        }
+    }
+}
+
+impl Socket {
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Tcp(tcp) => tcp,
+            Self::Tls(tls) => &tls.tcp,
+        }
+    }
+
+    /// Writes what fits now.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing fits; anything else ends the connection.
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(tcp) => tcp.try_write(bytes),
+            Self::Tls(tls) => tls.try_write(bytes),
+        }
+    }
+
+    /// Sends what the socket itself holds back (TLS records); plain TCP holds nothing back.
+    ///
+    /// # Errors
+    /// `WouldBlock` if some of it is still there.
+    pub fn try_flush(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(_) => Ok(()),
+            Self::Tls(tls) => tls.try_flush(),
+        }
+    }
+
+    /// Reads what is there now; zero is the end of the stream.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing is there.
+    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(tcp) => tcp.try_read(buf),
+            Self::Tls(tls) => tls.try_read(buf),
+        }
+    }
+
+    /// Waits until [`Socket::try_read`] may find something.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.tcp().readable().await
+    }
+
+    /// Waits until [`Socket::try_write`] may take something.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub async fn writable(&self) -> io::Result<()> {
+        self.tcp().writable().await
+    }
+
+    /// Writes all of it, waiting as needed: for the few bytes of a handshake, not for the hot path.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.try_write(bytes) {
+                Ok(taken) => bytes = bytes.get(taken..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable().await?,
+                Err(error) => return Err(error),
+            }
+        }
+        while is_blocked(&self.try_flush()) {
+            self.writable().await?;
+        }
+        self.try_flush()
+    }
+
+    /// Reads something, waiting as needed; zero is the end of the stream.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub async fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let result = self.try_read(buf);
+            if !is_blocked(&result) {
+                return result;
+            }
+            self.readable().await?;
+        }
+    }
+
+    /// Says that nothing more will be written: what is on its way still arrives.
+    pub fn finish(&self) {
+        if let Self::Tls(tls) = self {
+            tls.session.lock().send_close_notify();
+            let _ = tls.try_flush(); // the peer sees the end of the stream in any case
+        }
+        let _ = socket2::SockRef::from(self.tcp()).shutdown(std::net::Shutdown::Write);
+    }
+
+    /// The far address.
+    #[must_use]
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.tcp().peer_addr().ok()
+    }
+}

@@ -1,0 +1,270 @@
+//! What waits to be written to one socket.
+
+use std::{
+    collections::VecDeque,
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::{Bytes, BytesMut};
+use ratatosk_core::{
+    Connector, Delivered, EndReason, Message, Outbox, OutboxLimits, Run,
+    outbox::Pushed,
+    peer::Frames,
+};
+
+use super::Frame;
+use crate::socket::Socket;
+
+/// Bytes gathered for one write of a backlog.
+const GATHER: usize = 32 << 10;
+/// Frames of the connection's own that may wait: a client that never reads cannot make it answer without end.
+const MAX_CONTROL: usize = 256;
+
+/// What a write of the backlog came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flush {
+    /// Nothing waits.
+    Clear,
+    /// The socket takes no more now.
+    Blocked,
+    /// There is more, and it is time to let others have their turn.
+    More,
+    /// The stream is to end.
+    Ended(EndReason),
+}
+
+/// What was written from the backlog.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    pub(super) delivered: Delivered,
+    pub(super) latencies: Vec<(Connector, Duration)>,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    /// Bytes that the socket took only the first part of, or none of.
+    pending: VecDeque<Bytes>,
+    /// What a new subscriber is shown before live messages.
+    first: Option<Box<First>>,
+    outbox: Outbox,
+    lost: u64,
+    held: bool,
+    /// Whether the first of `pending` is the rest of a frame whose beginning was written.
+    cut: bool,
+    ended: Option<EndReason>,
+}
+
+#[derive(Debug)]
+struct First {
+    history: VecDeque<Arc<Message>>,
+    tail: Bytes,
+}
+
+impl State {
+    pub(super) fn new(limits: OutboxLimits) -> Self {
+        let outbox = Outbox::new(limits);
+        Self { pending: VecDeque::new(), first: None, outbox, lost: 0, held: true, cut: false, ended: None }
+    }
+
+    pub(super) fn is_clear(&self) -> bool {
+        !self.held && self.pending.is_empty() && self.first.is_none() && self.outbox.is_empty()
+    }
+
+    pub(super) fn is_between_frames(&self) -> bool {
+        !self.cut
+    }
+
+    pub(super) fn ended(&self) -> Option<EndReason> {
+        self.ended
+    }
+
+    pub(super) fn end(&mut self, reason: EndReason) {
+        self.ended.get_or_insert(reason);
+    }
+
+    pub(super) fn depth(&self) -> usize {
+        self.outbox.len() + self.first.as_ref().map_or(0, |first| first.history.len())
+    }
+
+    pub(super) fn release(&mut self, head: Bytes, history: Vec<Arc<Message>>, tail: Bytes) {
+        self.held = false;
+        if !head.is_empty() {
+            self.pending.push_back(head);
+        }
+        self.first = Some(Box::new(First { history: history.into(), tail }));
+    }
+
+    /// Whether it may be written now; false if it was refused or must wait for the release.
+    pub(super) fn push_control(&mut self, frame: Bytes) -> bool {
+        if self.pending.len() >= MAX_CONTROL {
+            self.end(EndReason::Slow);
+            return false;
+        }
+        self.pending.push_back(frame);
+        !self.held
+    }
+
+    /// Queues a run and says how many messages were lost by it.
+    pub(super) fn push_run(&mut self, run: &Run<'_>, frame: &dyn Frame) -> u64 {
+        let mut lost = 0;
+        for (message, grant) in run.iter() {
+            match self.outbox.push(message.clone(), grant.clone()) {
+                Pushed::Queued => {}
+                Pushed::Dropped(count) => lost += u64::from(count),
+                Pushed::Full => {
+                    lost += self.outbox.clear() as u64 + 1;
+                    self.end(EndReason::Slow);
+                    return lost;
+                }
+            }
+        }
+        if lost > 0 && frame.lost(1).is_some() {
+            self.lost += lost;
+        }
+        lost
+    }
+
+    /// Writes frames for a stream that is clear; what does not fit waits. Answers the bytes of all frames.
+    pub(super) fn write_through(&mut self, socket: &Socket, frames: Frames) -> u64 {
+        match frames {
+            Frames::Joined(joined) => {
+                let bytes = joined.len() as u64;
+                self.write_one(socket, joined);
+                bytes
+            }
+            Frames::Each(frames) => {
+                let bytes = frames.iter().map(|frame| frame.len() as u64).sum();
+                self.pending.extend(frames);
+                self.write_pending(socket);
+                bytes
+            }
+        }
+    }
+
+    /// The hot path: one write, and nothing is allocated if the socket takes it whole.
+    fn write_one(&mut self, socket: &Socket, mut frame: Bytes) {
+        let taken = match socket.try_write(&frame) {
+            Ok(taken) => taken,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(_) => return self.end(EndReason::Io),
+        };
+        if taken < frame.len() {
+            self.cut = taken > 0;
+            drop(frame.split_to(taken));
+            self.pending.push_back(frame);
+        }
+    }
+
+    /// Writes what waits, up to a fair share.
+    pub(super) fn write(&mut self, socket: &Socket, frame: &dyn Frame) -> (Flush, Written) {
+        let mut written = Written::default();
+        let flush = loop {
+            if let Some(reason) = self.ended {
+                break Flush::Ended(reason);
+            }
+            if self.held {
+                break Flush::Clear;
+            }
+            if !self.write_pending(socket) {
+                break self.ended.map_or(Flush::Blocked, Flush::Ended);
+            }
+            if written.delivered.bytes >= 8 * GATHER as u64 {
+                break Flush::More;
+            }
+            let Some(gathered) = self.gather(frame, &mut written) else { break Flush::Clear };
+            self.pending.push_back(gathered);
+        };
+        (flush, written)
+    }
+
+    /// True once nothing is pending.
+    fn write_pending(&mut self, socket: &Socket) -> bool {
+        while let Some(front) = self.pending.front_mut() {
+            match socket.try_write(front) {
+                Ok(taken) if taken == front.len() => {
+                    self.cut = false;
+                    self.pending.pop_front();
+                }
+                Ok(taken) => {
+                    self.cut = true;
+                    drop(front.split_to(taken));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(_) => {
+                    self.end(EndReason::Io);
+                    return false;
+                }
+            }
+        }
+        self.pending = VecDeque::new(); // a stream that has caught up gives its memory back
+        match socket.try_flush() {
+            Ok(()) => true,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            Err(_) => {
+                self.end(EndReason::Io);
+                false
+            }
+        }
+    }
+
+    /// The next bytes of the backlog: many small frames in one piece, a large frame alone.
+    fn gather(&mut self, frame: &dyn Frame, written: &mut Written) -> Option<Bytes> {
+        let now = Instant::now();
+        let mut gathered = BytesMut::new();
+        while gathered.len() < GATHER {
+            let bytes = match self.next(now) {
+                Next::Message(message) => {
+                    let bytes = message.form(frame.form(), |message| frame.encode(message));
+                    written.delivered.messages += 1;
+                    written.latencies.push((message.origin.connector, now.saturating_duration_since(message.arrived)));
+                    bytes
+                }
+                Next::Replayed(message) => {
+                    written.delivered.messages += 1;
+                    message.form(frame.form(), |message| frame.encode(message))
+                }
+                Next::Lost(count) => frame.lost(count).unwrap_or_default(),
+                Next::Bytes(bytes) => bytes,
+                Next::Nothing => break,
+            };
+            written.delivered.bytes += bytes.len() as u64;
+            if gathered.is_empty() && bytes.len() >= GATHER {
+                return Some(bytes);
+            }
+            gathered.extend_from_slice(&bytes);
+        }
+        (!gathered.is_empty()).then(|| gathered.freeze())
+    }
+
+    fn next(&mut self, now: Instant) -> Next {
+        if let Some(first) = &mut self.first {
+            if let Some(message) = first.history.pop_front() {
+                return Next::Replayed(message);
+            }
+            let tail = std::mem::take(&mut first.tail);
+            self.first = None;
+            if !tail.is_empty() {
+                return Next::Bytes(tail);
+            }
+        }
+        if self.lost > 0 {
+            return Next::Lost(std::mem::take(&mut self.lost));
+        }
+        while let Some(waiting) = self.outbox.pop() {
+            if !waiting.message.is_expired(now) {
+                return Next::Message(waiting.message);
+            }
+        }
+        Next::Nothing
+    }
+}
+
+enum Next {
+    Message(Arc<Message>),
+    Replayed(Arc<Message>),
+    Lost(u64),
+    Bytes(Bytes),
+    Nothing,
+}
