@@ -1,0 +1,74 @@
+//! The configuration: read from its layers, checked as a whole, and lowered to what the program uses.
+//!
+//! ```text
+//! defaults < file < environment < --set  ──merge──▶  tree  ──walk──▶  RawConfig  ──resolve──▶  Resolved
+//!                                                     every fault with its key and line
+//! ```
+
+mod coerce;
+mod fault;
+mod layers;
+mod locate;
+mod mask;
+mod path;
+pub mod raw;
+mod reference;
+mod resolve;
+mod resolved;
+mod schema;
+mod suggest;
+mod walk;
+
+pub use self::{
+    fault::{ConfigErrors, Fault},
+    layers::{DEFAULT_TOML, ENV_PREFIX, Sources},
+    mask::effective,
+    raw::RawConfig,
+    reference::reference,
+    resolved::{Auth, CorsOrigins, Http, PasswordCheck, Resolved, Tls, Upstream, UpstreamOptions, User},
+};
+use self::{fault::Found, path::KeyPath, schema::Schema};
+
+/// Reads and checks a configuration. Opens files, no sockets; call it again to re-read everything.
+///
+/// # Errors
+/// All that is wrong, each fault with its key, what to do, and where it has one its file and line.
+pub fn load(sources: &Sources) -> Result<Resolved, ConfigErrors> {
+    let schema = Schema::new();
+    let mut merged = layers::merge(sources, &schema)?;
+    let walked = walk::walk(&schema, &mut merged.tree, &sources.env);
+    let mut found = walked.found;
+    let resolved = match serde_path_to_error::deserialize::<_, RawConfig>(&merged.tree) {
+        Ok(raw) => resolve::resolve(raw, walked.damaged),
+        // What the schema cannot say, a section's own `Deserialize` does.
+        Err(error) => {
+            let at = KeyPath::parse(&error.path().to_string()).unwrap_or_default();
+            let problem = error.inner().to_string();
+            Err(if found.is_empty() { vec![Found::new(at, problem, "see `ratatosk config --defaults`")] } else { vec![] })
+        }
+    };
+    match resolved {
+        Ok(resolved) if found.is_empty() && merged.faults.is_empty() => Ok(resolved),
+        Ok(_) => Err(errors(merged.faults, found, &merged.origins)),
+        Err(meaning) => {
+            found.extend(meaning);
+            Err(errors(merged.faults, found, &merged.origins))
+        }
+    }
+}
+
+fn errors(mut faults: Vec<Fault>, found: Vec<Found>, origins: &layers::Origins) -> ConfigErrors {
+    faults.extend(found.into_iter().map(|found| Fault {
+        origin: origins.of(&found.path),
+        key: found.path.to_string(),
+        problem: found.problem,
+        advice: found.advice,
+    }));
+    ConfigErrors { faults }
+}
+
+/// The JSON Schema of a configuration file, for editors.
+#[must_use]
+pub fn json_schema() -> serde_json::Value {
+    Schema::new().root().clone()
+}

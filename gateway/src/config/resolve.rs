@@ -1,0 +1,108 @@
+//! The second check: what a well-formed configuration means. Lowers [`RawConfig`] to [`Resolved`].
+
+mod auth;
+mod channels;
+mod http;
+mod listeners;
+mod tls;
+mod upstreams;
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::{fault::Found, path::KeyPath, raw::RawConfig, resolved::Resolved};
+
+/// Collects what is wrong while a configuration is lowered.
+#[derive(Default)]
+struct Faults {
+    found: Vec<Found>,
+    damaged: BTreeSet<String>,
+}
+
+impl Faults {
+    fn add(&mut self, path: KeyPath, problem: impl Into<String>, advice: impl Into<String>) {
+        // A section that lost values in the first check may look wrong only for want of them.
+        if !self.damaged.contains(path.section()) {
+            self.found.push(Found::new(path, problem, advice));
+        }
+    }
+
+    /// Whether any of these sections lost a value in the first check.
+    fn damaged(&self, sections: &[&str]) -> bool {
+        sections.iter().any(|section| self.damaged.contains(*section))
+    }
+}
+
+/// Lowers a configuration, or says all that is wrong with its meaning.
+pub(super) fn resolve(raw: RawConfig, damaged: BTreeSet<String>) -> Result<Resolved, Vec<Found>> {
+    let mut faults = Faults { found: Vec::new(), damaged };
+    listeners::check(&raw, &mut faults);
+    http::check_paths(&raw, &mut faults);
+    check_rest(&raw, &mut faults);
+    let cors = http::origins(&raw.http, &mut faults);
+    let (channels, fallback_rule) = channels::rules(&raw.channels, &mut faults);
+    let upstreams = upstreams::upstreams(&raw.upstreams, &mut faults);
+    let auth = auth::auth(&raw, &mut faults);
+    let tls = raw.tls.as_ref().and_then(|section| tls::server(section, &mut faults));
+    if !faults.found.is_empty() {
+        return Err(faults.found);
+    }
+    Ok(Resolved {
+        http: http::lower(&raw.http, cors),
+        admin: raw.admin.listen.address(),
+        mqtt: raw.mqtt.clone(),
+        bayeux: raw.bayeux.clone(),
+        sse: raw.sse.clone(),
+        pusher: raw.pusher.clone(),
+        channels,
+        fallback_rule,
+        upstreams,
+        auth,
+        tls,
+        limits: raw.limits.clone(),
+        log: raw.log.clone(),
+        metrics: raw.metrics.clone(),
+        monitor: raw.monitor.clone(),
+        grace: raw.shutdown.grace.get(),
+        raw: Arc::new(raw),
+    })
+}
+
+fn check_rest(raw: &RawConfig, faults: &mut Faults) {
+    if let Err(error) = crate::logging::filter(&raw.log.level) {
+        faults.add(
+            KeyPath::keys(["log", "level"]),
+            format!("{:?} is not a log level: {error}", raw.log.level),
+            "write error, warn, info, debug or trace, or targets as in \"info,ratatosk_mqtt=debug\"",
+        );
+    }
+    let never_zero = [
+        (KeyPath::keys(["http", "header_timeout"]), raw.http.header_timeout),
+        (KeyPath::keys(["sse", "heartbeat"]), raw.sse.heartbeat),
+        (KeyPath::keys(["sse", "max_lifetime"]), raw.sse.max_lifetime.unwrap_or(raw.sse.heartbeat)),
+    ];
+    for (path, duration) in never_zero {
+        if duration.is_zero() {
+            faults.add(path, "this may not be zero", "write a time such as \"15s\"");
+        }
+    }
+    let apps = &raw.pusher.apps;
+    for (index, app) in apps.iter().enumerate() {
+        let at = KeyPath::keys(["pusher", "apps"]).index(index);
+        let earlier = || apps.iter().take(index);
+        for (key, value, taken) in [
+            ("id", &app.id, earlier().any(|other| other.id == app.id)),
+            ("key", &app.key, earlier().any(|other| other.key == app.key)),
+        ] {
+            if taken {
+                faults.add(at.key(key), format!("{value:?} is taken by an app above"), "give each app its own");
+            }
+            let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+            if value.is_empty() || !value.bytes().all(fits) {
+                faults.add(at.key(key), format!("{value:?} cannot stand in a path"), "use letters, digits, `-` and `_`");
+            }
+        }
+        if app.secret.is_empty() {
+            faults.add(at.key("secret"), "an empty secret protects nothing", "make one up, at least 20 characters long");
+        }
+    }
+}

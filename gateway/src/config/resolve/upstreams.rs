@@ -1,0 +1,155 @@
+//! Upstreams and their rules.
+
+use ratatosk_connector::{
+    config_types::{BridgeRuleConfig, ClientTlsConfig, UpstreamConfig},
+    rules::{Conflict, Direction, LoopGuard, Rule, RuleOptions, RuleRef, RuleSet, UpstreamRules, analyse},
+};
+use ratatosk_core::Qos;
+use ratatosk_mqtt::config::{MqttUpstreamConfig, MqttVersion};
+
+use super::{Faults, tls};
+use crate::config::{
+    path::KeyPath,
+    raw::UpstreamSection,
+    resolved::{Upstream, UpstreamOptions},
+};
+
+pub(super) fn upstreams(sections: &[UpstreamSection], faults: &mut Faults) -> Vec<Upstream> {
+    let mut upstreams: Vec<Upstream> = Vec::new();
+    for (index, section) in sections.iter().enumerate() {
+        let at = KeyPath::keys(["upstreams"]).index(index);
+        let upstream = upstream(section, &at, faults);
+        if upstreams.iter().any(|other| other.name == upstream.name) {
+            let problem = format!("{:?} is taken by an upstream above", upstream.name);
+            faults.add(at.key("name"), problem, "give each upstream a name of its own");
+        }
+        upstreams.push(upstream);
+    }
+    let rules: Vec<UpstreamRules> = upstreams.iter().map(for_analysis).collect();
+    for conflict in analyse(&rules) {
+        let at = KeyPath::parse(blamed(&conflict).rule.key()).unwrap_or_default();
+        faults.add(at, conflict.to_string(), "change one of the two, or remove it");
+    }
+    upstreams
+}
+
+fn upstream(section: &UpstreamSection, at: &KeyPath, faults: &mut Faults) -> Upstream {
+    match section {
+        UpstreamSection::Mqtt(config) => {
+            let schemes = ["mqtt", "mqtts", "mqtt+ws", "mqtt+wss", "ws", "wss"];
+            check_mqtt(&config.options, at, faults);
+            let guard = match config.options.version {
+                MqttVersion::V5 => LoopGuard::Mark,
+                MqttVersion::V311 => LoopGuard::Fingerprint,
+            };
+            let options = UpstreamOptions::Mqtt(config.options.clone());
+            common(config, &schemes, &config.options.tls, guard, options, at, faults)
+        }
+        UpstreamSection::Sse(config) => {
+            let schemes = ["sse+http", "sse+https", "http", "https"];
+            let options = UpstreamOptions::Sse(config.options.clone());
+            common(config, &schemes, &config.options.tls, LoopGuard::Mark, options, at, faults)
+        }
+        UpstreamSection::Bayeux(config) => {
+            let schemes = ["bayeux+http", "bayeux+https", "bayeux+ws", "bayeux+wss", "http", "https", "ws", "wss"];
+            let options = UpstreamOptions::Bayeux(config.options.clone());
+            common(config, &schemes, &config.options.tls, LoopGuard::Mark, options, at, faults)
+        }
+        UpstreamSection::Pusher(config) => {
+            let schemes = ["pusher+ws", "pusher+wss", "ws", "wss"];
+            let options = UpstreamOptions::Pusher(config.options.clone());
+            common(config, &schemes, &config.options.tls, LoopGuard::Fingerprint, options, at, faults)
+        }
+    }
+}
+
+fn common<O>(
+    config: &UpstreamConfig<O>,
+    schemes: &[&str],
+    client_tls: &ClientTlsConfig,
+    guard: LoopGuard,
+    options: UpstreamOptions,
+    at: &KeyPath,
+    faults: &mut Faults,
+) -> Upstream {
+    check_name(&config.name, at, faults);
+    if !schemes.contains(&config.url.scheme()) {
+        let problem = format!("an upstream of kind \"{}\" cannot be reached by {}://", options.kind(), config.url.scheme());
+        faults.add(at.key("url"), problem, format!("write {}", schemes.join("://, ") + "://"));
+    }
+    if config.inbound.is_empty() && config.outbound.is_empty() {
+        faults.add(at.clone(), "nothing crosses this upstream", "add `in` or `out` rules, such as in = [{ from = \"sensors/#\" }]");
+    }
+    tls::client(client_tls, &at.key("tls"), faults);
+    Upstream {
+        name: config.name.as_str().into(),
+        url: config.url.clone(),
+        inbound: rules(&config.inbound, Direction::In, at, faults),
+        outbound: rules(&config.outbound, Direction::Out, at, faults),
+        guard,
+        mode: config.mode,
+        linger: config.linger,
+        max_backoff: config.max_backoff,
+        options,
+    }
+}
+
+/// Names become metric labels and levels of `$monitor` channels.
+fn check_name(name: &str, at: &KeyPath, faults: &mut Faults) {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if !(1..=64).contains(&name.len()) || !name.bytes().all(fits) {
+        let problem = format!("{name:?} is not a name for an upstream");
+        faults.add(at.key("name"), problem, "use 1 to 64 letters, digits, `-`, `_` and `.`");
+    }
+}
+
+fn check_mqtt(options: &MqttUpstreamConfig, at: &KeyPath, faults: &mut Faults) {
+    // MQTT 3.1.1 section 3.1.2.10: the interval is a 16-bit number of seconds.
+    if options.keep_alive.get().as_secs() > u64::from(u16::MAX) {
+        faults.add(at.key("keep_alive"), "MQTT cannot wait this long", "write at most \"65535s\"");
+    }
+    if let Some(will) = &options.will
+        && (will.topic.is_empty() || will.topic.contains(['+', '#', '\0']) || will.topic.len() > 65_535)
+    {
+        let problem = format!("{:?} is not a topic", will.topic);
+        faults.add(at.key("will").key("topic"), problem, "write levels joined by `/`, without `+` and `#`");
+    }
+}
+
+fn rules(configs: &[BridgeRuleConfig], direction: Direction, at: &KeyPath, faults: &mut Faults) -> RuleSet {
+    let mut rules = Vec::new();
+    for (index, config) in configs.iter().enumerate() {
+        let at = at.key(direction.key()).index(index);
+        match Rule::new(&at.expression(), direction, config.from.as_str(), config.to().as_str()) {
+            Ok(rule) => {
+                let qos = match config.qos {
+                    0 => Qos::AtMostOnce,
+                    1 => Qos::AtLeastOnce,
+                    _ => Qos::ExactlyOnce,
+                };
+                rules.push(rule.with_options(RuleOptions { qos, retain: config.retain }));
+            }
+            Err(error) => faults.add(at.key("to"), error.to_string(), "give `to` the wildcards of `from`"),
+        }
+    }
+    RuleSet::new(rules)
+}
+
+fn for_analysis(upstream: &Upstream) -> UpstreamRules {
+    let port = upstream.url.port_or_known_default().map_or_else(String::new, |port| format!(":{port}"));
+    UpstreamRules {
+        name: upstream.name.to_string(),
+        peer: format!("{}{port}", upstream.url.host_str().unwrap_or_default()),
+        guard: upstream.guard,
+        inbound: upstream.inbound.clone(),
+        outbound: upstream.outbound.clone(),
+    }
+}
+
+/// The rule whose line a conflict is reported at: the later one.
+fn blamed(conflict: &Conflict) -> &RuleRef {
+    match conflict {
+        Conflict::Ambiguous { second, .. } | Conflict::Repeated { second, .. } => second,
+        Conflict::Return { inbound, .. } => inbound,
+    }
+}

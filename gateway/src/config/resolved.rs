@@ -1,0 +1,181 @@
+//! The configuration as the rest of the program sees it: every combination in here makes sense.
+
+use std::{fmt, net::SocketAddr, sync::Arc};
+
+use ratatosk_bayeux::config::{BayeuxConfig, BayeuxUpstreamConfig};
+use ratatosk_connector::{
+    config_types::{Duration, Secret, Size, UpstreamMode, UrlValue},
+    rules::{LoopGuard, RuleSet},
+};
+use ratatosk_core::rule::ChannelRule;
+use ratatosk_mqtt::config::{MqttConfig, MqttUpstreamConfig};
+use ratatosk_pusher::config::{PusherConfig, PusherUpstreamConfig};
+use ratatosk_sse::config::{SseConfig, SseUpstreamConfig};
+use rustls::sign::CertifiedKey;
+
+use super::raw::{LimitsSection, LogSection, MetricsSection, MonitorSection, RawConfig};
+
+/// A configuration that was checked as a whole.
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    /// The HTTP listener.
+    pub http: Http,
+    /// The operators' listener; `None` when it is off.
+    pub admin: Option<SocketAddr>,
+    /// The MQTT listeners.
+    pub mqtt: MqttConfig,
+    /// Bayeux.
+    pub bayeux: BayeuxConfig,
+    /// Server-sent events.
+    pub sse: SseConfig,
+    /// Pusher.
+    pub pusher: PusherConfig,
+    /// Channel rules in order; what none matches gets `fallback_rule`.
+    pub channels: Vec<ChannelRule>,
+    /// The rule of channels that no other rule matches.
+    pub fallback_rule: ChannelRule,
+    /// Far servers.
+    pub upstreams: Vec<Upstream>,
+    /// Who may come in.
+    pub auth: Auth,
+    /// The certificate of the TLS listeners; there is one whenever a TLS listener is on.
+    pub tls: Option<Tls>,
+    /// Bounds of the whole gateway.
+    pub limits: LimitsSection,
+    /// The log.
+    pub log: LogSection,
+    /// Metrics.
+    pub metrics: MetricsSection,
+    /// Monitor events.
+    pub monitor: MonitorSection,
+    /// How long sessions have to finish.
+    pub grace: std::time::Duration,
+    /// The configuration as written, all layers merged.
+    pub raw: Arc<RawConfig>,
+}
+
+/// The HTTP listener.
+#[derive(Debug, Clone)]
+pub struct Http {
+    /// Plain.
+    pub listen: Option<SocketAddr>,
+    /// Over TLS.
+    pub tls_listen: Option<SocketAddr>,
+    /// Whose pages may use it.
+    pub cors: CorsOrigins,
+    /// The largest request body, in bytes.
+    pub max_body: usize,
+    /// The largest request head, in bytes.
+    pub max_header: usize,
+    /// How long a request head may take.
+    pub header_timeout: std::time::Duration,
+}
+
+/// The browsers' origins that may use the gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CorsOrigins {
+    /// Any, without credentials.
+    Any,
+    /// These, in their ASCII form without a path, such as `https://example.org:8443`.
+    Only(Vec<String>),
+}
+
+/// A far server.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    /// Its unique name: 1 to 64 of letters, digits, `-`, `_` and `.`.
+    pub name: Arc<str>,
+    /// Where it is; the scheme fits the kind.
+    pub url: UrlValue,
+    /// Theirs to ours, in order.
+    pub inbound: RuleSet,
+    /// Ours to theirs, in order.
+    pub outbound: RuleSet,
+    /// What keeps messages from coming back.
+    pub guard: LoopGuard,
+    /// When the inbound subscriptions exist.
+    pub mode: UpstreamMode,
+    /// How long an `on_demand` subscription outlives its last subscriber.
+    pub linger: Duration,
+    /// The longest pause between attempts.
+    pub max_backoff: Duration,
+    /// What belongs to its protocol.
+    pub options: UpstreamOptions,
+}
+
+/// What belongs to an upstream's protocol.
+#[derive(Debug, Clone, PartialEq)]
+pub enum UpstreamOptions {
+    /// An MQTT broker.
+    Mqtt(MqttUpstreamConfig),
+    /// A server of event streams.
+    Sse(SseUpstreamConfig),
+    /// A Bayeux server.
+    Bayeux(BayeuxUpstreamConfig),
+    /// A Pusher server.
+    Pusher(PusherUpstreamConfig),
+}
+
+impl UpstreamOptions {
+    /// The `kind` key.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Mqtt(_) => "mqtt",
+            Self::Sse(_) => "sse",
+            Self::Bayeux(_) => "bayeux",
+            Self::Pusher(_) => "pusher",
+        }
+    }
+}
+
+/// Who may come in.
+#[derive(Debug, Clone)]
+pub struct Auth {
+    /// Whether there is an `[auth]` section.
+    pub configured: bool,
+    /// Whether clients without credentials are let in.
+    pub anonymous: bool,
+    /// Users with passwords; names are unique.
+    pub users: Vec<User>,
+}
+
+/// A user with a password.
+#[derive(Debug, Clone)]
+pub struct User {
+    /// The name.
+    pub name: String,
+    /// What the password is checked against.
+    pub password: PasswordCheck,
+}
+
+/// What a password is checked against.
+#[derive(Debug, Clone)]
+pub enum PasswordCheck {
+    /// An argon2 hash in PHC form.
+    Argon2(Secret),
+    /// The password itself.
+    Plain(Secret),
+}
+
+/// A certificate whose key fits.
+#[derive(Clone)]
+pub struct Tls {
+    /// The chain and its key, ready for a resolver.
+    pub certified: Arc<CertifiedKey>,
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tls({} certificates)", self.certified.cert.len())
+    }
+}
+
+/// The largest payload, for readers that need a length.
+impl LimitsSection {
+    /// [`LimitsSection::payload`] as a length.
+    #[must_use]
+    pub fn max_payload(&self) -> usize {
+        Size::as_usize(self.payload)
+    }
+}

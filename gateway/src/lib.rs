@@ -1,0 +1,4 @@
+//! Ratatosk as a library: the configuration, and the gateway that it describes.
+
+pub mod config;
+pub mod logging;
