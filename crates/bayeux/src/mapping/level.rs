@@ -74,7 +74,11 @@ pub(super) fn decode_level(level: &str, out: &mut String) {
             None => {
                 out.push('~');
                 let inner = unstuffed(tail.as_bytes());
-                if inner.len() < tail.len() && reads_as_escape(inner, whole) { tail.get(2..).unwrap_or_default() } else { tail }
+                if inner.len() < tail.len() && reads_as_escape(inner, whole) {
+                    tail.get(2..).unwrap_or_default()
+                } else {
+                    tail
+                }
             }
         };
     }
