@@ -91,6 +91,12 @@ impl StreamPeer {
         &self.socket
     }
 
+    /// Holds live messages back again until the next [`StreamPeer::release`]: for a protocol whose client may subscribe
+    /// to more while the stream flows, and is shown something first then too.
+    pub fn hold(&self) {
+        self.state.lock().hold();
+    }
+
     /// Lets the stream flow: `head` first, then `history`, then `tail`, then what is live.
     pub fn release(&self, head: Bytes, history: Vec<Arc<Message>>, tail: Bytes) {
         let mut state = self.state.lock();

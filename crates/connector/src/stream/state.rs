@@ -88,12 +88,26 @@ impl State {
         self.outbox.len() + self.first.as_ref().map_or(0, |first| first.history.len())
     }
 
+    pub(super) fn hold(&mut self) {
+        self.held = true;
+    }
+
     pub(super) fn release(&mut self, head: Bytes, history: Vec<Arc<Message>>, tail: Bytes) {
         self.held = false;
         if !head.is_empty() {
             self.pending.push_back(head);
         }
-        self.first = Some(Box::new(First { history: history.into(), tail }));
+        if history.is_empty() && tail.is_empty() {
+            return;
+        }
+        match &mut self.first {
+            // What an earlier release has to show is still on its way: this comes after it.
+            Some(first) => {
+                first.history.extend(history);
+                first.tail = [std::mem::take(&mut first.tail), tail].concat().into();
+            }
+            None => self.first = Some(Box::new(First { history: history.into(), tail })),
+        }
     }
 
     /// Whether it may be written now; false if it was refused or must wait for the release.
