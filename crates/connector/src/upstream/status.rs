@@ -1,0 +1,145 @@
+//! Whether an upstream is up, told once per change.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use ratatosk_core::{Monitor, MonitorEvent};
+use tokio::sync::watch;
+
+use super::queue::QueueDepth;
+
+/// Where an upstream stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// An attempt is being made.
+    Connecting,
+    /// The peer has let us in.
+    Up,
+    /// The last attempt failed or ended; another follows.
+    Down,
+    /// The peer will not have us; nothing happens until it is resumed.
+    Refused,
+    /// Paused by an operator.
+    Paused,
+    /// It is over.
+    Stopped,
+}
+
+impl State {
+    /// The label for operators.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Refused => "refused",
+            Self::Paused => "paused",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// What an operator may see of an upstream.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// Where it stands.
+    pub state: State,
+    /// Why, in a few words; empty while it is up.
+    pub reason: Arc<str>,
+    /// Since when.
+    pub since: SystemTime,
+    /// How often it has been up.
+    pub connections: u64,
+    /// The last measured round trip.
+    pub round_trip: Option<Duration>,
+    /// Live subscriptions, in the peer's naming.
+    pub subscriptions: usize,
+    /// What waits to be sent; filled in by [`super::BridgeHandle::status`].
+    pub queue: QueueDepth,
+}
+
+/// Keeps the status and raises `upstream_status` when up, down or the reason changes.
+#[derive(Debug)]
+pub(super) struct Board {
+    upstream: Arc<str>,
+    monitor: Monitor,
+    status: watch::Sender<Status>,
+    /// What was last told: up or down, and why.
+    told: parking_lot::Mutex<Option<(bool, Arc<str>)>>,
+}
+
+impl Board {
+    pub(super) fn new(upstream: Arc<str>, monitor: Monitor) -> Self {
+        let status = Status {
+            state: State::Connecting,
+            reason: "".into(),
+            since: SystemTime::now(),
+            connections: 0,
+            round_trip: None,
+            subscriptions: 0,
+            queue: QueueDepth::default(),
+        };
+        Self { upstream, monitor, status: watch::Sender::new(status), told: parking_lot::Mutex::default() }
+    }
+
+    pub(super) fn watch(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
+    }
+
+    /// Moves on. A new attempt after a failure tells nobody anything: it is still down for the old reason.
+    pub(super) fn set(&self, state: State, reason: &Arc<str>) {
+        let news = match state {
+            State::Connecting => None,
+            State::Up => Some((true, Arc::from(""))),
+            _ => Some((false, reason.clone())),
+        };
+        if let Some((up, reason)) = news {
+            self.tell(up, &reason);
+        }
+        self.status.send_modify(|status| {
+            if status.state != state {
+                status.since = SystemTime::now();
+            }
+            status.state = state;
+            status.reason = if state == State::Connecting { status.reason.clone() } else { reason.clone() };
+            status.connections += u64::from(state == State::Up);
+        });
+    }
+
+    fn tell(&self, up: bool, reason: &Arc<str>) {
+        let mut told = self.told.lock();
+        if told.as_ref() == Some(&(up, reason.clone())) {
+            return;
+        }
+        *told = Some((up, reason.clone()));
+        drop(told);
+        let (upstream, reason) = (self.upstream.clone(), reason.clone());
+        match up {
+            true => tracing::info!(%upstream, "upstream is up"),
+            false => tracing::warn!(%upstream, %reason, "upstream is down"),
+        }
+        self.monitor.emit(MonitorEvent::UpstreamStatus { upstream, up, reason });
+    }
+
+    pub(super) fn ping(&self, round_trip: Duration) {
+        self.status.send_modify(|status| status.round_trip = Some(round_trip));
+        self.monitor.emit(MonitorEvent::UpstreamPing { upstream: self.upstream.clone(), round_trip });
+    }
+
+    pub(super) fn subscriptions(&self, live: usize) {
+        self.status.send_modify(|status| status.subscriptions = live);
+    }
+
+    pub(super) fn subscription_up(&self, filter: &str) {
+        let (upstream, filter) = (self.upstream.clone(), Arc::from(filter));
+        self.monitor.emit(MonitorEvent::SubscriptionConnected { upstream, filter });
+    }
+
+    pub(super) fn subscription_down(&self, filter: &str, reason: &Arc<str>) {
+        let (upstream, filter, reason) = (self.upstream.clone(), Arc::from(filter), reason.clone());
+        self.monitor.emit(MonitorEvent::SubscriptionDisconnected { upstream, filter, reason });
+    }
+}
