@@ -6,6 +6,8 @@
 //! ```
 
 mod coerce;
+mod default_file;
+mod describe;
 mod fault;
 mod layers;
 mod locate;
@@ -20,6 +22,7 @@ mod suggest;
 mod walk;
 
 pub use self::{
+    default_file::default_file,
     fault::{ConfigErrors, Fault},
     layers::{DEFAULT_TOML, ENV_PREFIX, Sources},
     mask::effective,
@@ -44,7 +47,11 @@ pub fn load(sources: &Sources) -> Result<Resolved, ConfigErrors> {
         Err(error) => {
             let at = KeyPath::parse(&error.path().to_string()).unwrap_or_default();
             let problem = error.inner().to_string();
-            Err(if found.is_empty() { vec![Found::new(at, problem, "see `ratatosk config --defaults`")] } else { vec![] })
+            Err(if found.is_empty() {
+                vec![Found::new(at, problem, "see `ratatosk config --defaults`")]
+            } else {
+                vec![]
+            })
         }
     };
     match resolved {

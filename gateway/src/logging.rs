@@ -26,9 +26,8 @@ pub fn start(section: &LogSection) -> anyhow::Result<()> {
 /// It is not one. Note that a lone unknown word is read as a target, so it is refused here.
 pub(crate) fn filter(level: &str) -> Result<EnvFilter, ParseError> {
     let words = ["off", "error", "warn", "info", "debug", "trace"];
-    let known = |directive: &str| {
-        directive.contains('=') || words.contains(&directive.trim().to_ascii_lowercase().as_str())
-    };
+    let known =
+        |directive: &str| directive.contains('=') || words.contains(&directive.trim().to_ascii_lowercase().as_str());
     let level = match level.split(',').find(|directive| !known(directive)) {
         // A directive that can never be read, so that the error names it.
         Some(unknown) => format!("{}={}", unknown.trim(), unknown.trim()),

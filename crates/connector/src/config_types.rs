@@ -19,9 +19,7 @@ pub use self::{
     names::{ChannelValue, FilterValue},
     secret::Secret,
     size::Size,
-    upstream::{
-        BridgeRuleConfig, BufferConfig, BufferPolicy, ClientTlsConfig, UpstreamConfig, UpstreamMode,
-    },
+    upstream::{BridgeRuleConfig, BufferConfig, BufferPolicy, ClientTlsConfig, UpstreamConfig, UpstreamMode},
     url::UrlValue,
 };
 

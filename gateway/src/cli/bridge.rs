@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use ratatosk::config::Sources;
 use serde_json::{Value, json};
 
@@ -17,8 +16,8 @@ use super::source::SettingArgs;
 pub(super) struct Args {
     /// The far server: mqtt://, mqtts://, mqtt+ws://, sse+http://, bayeux+http://, bayeux+ws://, pusher+ws:// and their
     /// TLS forms
-    #[arg(value_name = "UPSTREAM_URL")]
-    url: String,
+    #[arg(value_name = "UPSTREAM_URL", value_parser = known_url)]
+    url: UpstreamUrl,
     /// What to bring here
     #[arg(value_name = "FILTER", required_unless_present = "out")]
     filters: Vec<String>,
@@ -29,33 +28,46 @@ pub(super) struct Args {
     settings: SettingArgs,
 }
 
+/// A URL whose scheme names a protocol; the rest is checked with the configuration.
+#[derive(Debug, Clone)]
+struct UpstreamUrl {
+    kind: &'static str,
+    text: String,
+}
+
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let sources = sources(args)?;
+    let sources = sources(args);
     let resolved = ratatosk::config::load(&sources)?;
     super::serve::start(resolved, sources)
 }
 
-fn sources(args: &Args) -> anyhow::Result<Sources> {
-    let kind = kind(&args.url)?;
+fn sources(args: &Args) -> Sources {
     let rules = |filters: &[String]| filters.iter().map(|filter| json!({ "from": filter })).collect::<Value>();
     let upstream = json!({
         "name": "upstream",
-        "kind": kind,
-        "url": args.url,
+        "kind": args.url.kind,
+        "url": args.url.text,
         "in": rules(&args.filters),
         "out": rules(&args.out),
     });
     let mut sources = args.settings.sources();
     sources.given.push(("upstreams".to_owned(), json!([upstream]), "bridge".to_owned()));
-    Ok(sources)
+    sources
 }
 
-/// The kind of upstream that a URL's scheme names.
-fn kind(url: &str) -> anyhow::Result<&'static str> {
-    let scheme = url.split_once("://").context("UPSTREAM_URL is not a URL; write scheme://host:port")?.0;
-    let before_plus = scheme.split('+').next().unwrap_or_default();
-    ["mqtt", "sse", "bayeux", "pusher"]
-        .into_iter()
-        .find(|kind| *kind == before_plus || (scheme == "mqtts" && *kind == "mqtt"))
-        .with_context(|| format!("{scheme}:// names no protocol; write mqtt://, sse+http://, bayeux+http:// or pusher+ws://"))
+/// Reads the scheme. The URL itself stays out of the message: it may hold a password.
+fn known_url(text: &str) -> Result<UpstreamUrl, String> {
+    let scheme = text.split_once("://").ok_or("write scheme://host:port")?.0;
+    let protocol = scheme.split('+').next().unwrap_or_default();
+    let kind = match protocol {
+        "mqtt" | "mqtts" => "mqtt",
+        "sse" => "sse",
+        "bayeux" => "bayeux",
+        "pusher" => "pusher",
+        _ => {
+            let known = "mqtt://, mqtts://, mqtt+ws://, sse+http://, bayeux+http://, bayeux+ws:// or pusher+ws://";
+            return Err(format!("{scheme}:// names no protocol; write {known}"));
+        }
+    };
+    Ok(UpstreamUrl { kind, text: text.to_owned() })
 }

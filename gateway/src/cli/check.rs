@@ -7,7 +7,9 @@ use super::source::SourceArgs;
 /// Prints each fault as `FILE:LINE: KEY: what is wrong; what to do`, and exits with 2 if there is one. Certificates,
 /// keys and secrets are read; no port is opened and no server is asked.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  ratatosk check --config gateway.toml\n  ratatosk check --set mqtt.listen=0.0.0.0:1883")]
+#[command(
+    after_help = "Examples:\n  ratatosk check --config gateway.toml\n  ratatosk check --set mqtt.listen=0.0.0.0:1883"
+)]
 pub(super) struct Args {
     #[command(flatten)]
     source: SourceArgs,

@@ -218,7 +218,9 @@ fn to_config(value: &Value) -> config::Value {
             _ => ValueKind::Float(number.as_f64().unwrap_or_default()),
         },
         Value::Array(elements) => ValueKind::Array(elements.iter().map(to_config).collect()),
-        Value::Object(map) => ValueKind::Table(map.iter().map(|(key, value)| (key.clone(), to_config(value))).collect()),
+        Value::Object(map) => {
+            ValueKind::Table(map.iter().map(|(key, value)| (key.clone(), to_config(value))).collect())
+        }
     };
     config::Value::new(None, kind)
 }

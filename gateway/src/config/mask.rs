@@ -13,7 +13,8 @@ const SECRET_KEYS: [&str; 5] = ["password", "secret", "token", "_key", "authoriz
 /// A section cannot be written as TOML; none of ours is like that.
 pub fn effective(resolved: &Resolved) -> Result<String, toml::ser::Error> {
     // Secrets and URLs mask themselves while they are serialised; this is the second lock on that door.
-    let mut tree = serde_json::to_value(resolved.raw.as_ref()).map_err(<toml::ser::Error as serde::ser::Error>::custom)?;
+    let mut tree =
+        serde_json::to_value(resolved.raw.as_ref()).map_err(<toml::ser::Error as serde::ser::Error>::custom)?;
     tidy(&mut tree);
     toml::to_string_pretty(&tree)
 }

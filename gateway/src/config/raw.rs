@@ -219,8 +219,10 @@ pub enum AnonymousChoice {
 #[serde(deny_unknown_fields)]
 pub struct UserSection {
     /// The name.
+    #[schemars(example = &"joe")]
     pub name: String,
     /// An argon2 hash (`$argon2id$...`), or `plain:` and the password itself.
+    #[schemars(example = &"$argon2id$v=19$m=19456,t=2,p=1$SALT$HASH")]
     pub password: Secret,
 }
 

@@ -98,11 +98,19 @@ fn check_rest(raw: &RawConfig, faults: &mut Faults) {
             }
             let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
             if value.is_empty() || !value.bytes().all(fits) {
-                faults.add(at.key(key), format!("{value:?} cannot stand in a path"), "use letters, digits, `-` and `_`");
+                faults.add(
+                    at.key(key),
+                    format!("{value:?} cannot stand in a path"),
+                    "use letters, digits, `-` and `_`",
+                );
             }
         }
         if app.secret.is_empty() {
-            faults.add(at.key("secret"), "an empty secret protects nothing", "make one up, at least 20 characters long");
+            faults.add(
+                at.key("secret"),
+                "an empty secret protects nothing",
+                "make one up, at least 20 characters long",
+            );
         }
     }
 }

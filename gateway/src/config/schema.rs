@@ -149,7 +149,8 @@ impl Schema {
         table
     }
 
-    fn follow<'a>(&'a self, mut node: &'a Value) -> &'a Value {
+    /// The node that a reference leads to.
+    pub(super) fn follow<'a>(&'a self, mut node: &'a Value) -> &'a Value {
         // A schema that refers in a circle would be a fault of ours; the bound keeps it from hanging.
         for _ in 0..16 {
             let Some(target) = node

@@ -195,13 +195,7 @@ impl<'a> Walker<'a> {
         false
     }
 
-    fn out_of_bounds(
-        &mut self,
-        number: &serde_json::Number,
-        least: i64,
-        most: Option<i64>,
-        path: &KeyPath,
-    ) -> bool {
+    fn out_of_bounds(&mut self, number: &serde_json::Number, least: i64, most: Option<i64>, path: &KeyPath) -> bool {
         let advice = match most {
             Some(most) => format!("write a number from {least} to {most}"),
             None => format!("write a number from {least} up"),

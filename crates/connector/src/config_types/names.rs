@@ -10,7 +10,12 @@ use super::{ValueError, text_value};
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct FilterValue(pub Filter);
 
-text_value!(FilterValue, "filter", "A channel filter: `+` stands for one level, a final `#` for all below.", "sensors/#");
+text_value!(
+    FilterValue,
+    "filter",
+    "A channel filter: `+` stands for one level, a final `#` for all below.",
+    "sensors/#"
+);
 
 /// A channel name in canonical form, such as `"sensors/kitchen/temp"`.
 #[derive(Clone, PartialEq, Eq, Hash)]

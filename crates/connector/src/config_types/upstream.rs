@@ -11,14 +11,17 @@ use super::{Duration, FilterValue, Size, UrlValue};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct UpstreamConfig<O> {
     /// The label of this upstream in metrics, in monitor events and in a message's origin.
+    #[schemars(example = &"factory")]
     pub name: String,
     /// Where the far server is. A user and password in it are used like `username` and `password`.
     pub url: UrlValue,
     /// What we subscribe to over there, and where it arrives here.
     #[serde(default, rename = "in")]
+    #[schemars(example = serde_json::json!([{ "from": "sensors/#", "to": "factory/#" }]))]
     pub inbound: Vec<BridgeRuleConfig>,
     /// What we send over there, and what it is called then.
     #[serde(default, rename = "out")]
+    #[schemars(example = serde_json::json!([{ "from": "commands/#" }]))]
     pub outbound: Vec<BridgeRuleConfig>,
     /// Whether to hold every inbound subscription, or only those somebody here wants.
     #[serde(default)]

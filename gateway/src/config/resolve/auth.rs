@@ -36,13 +36,21 @@ pub(super) fn auth(raw: &RawConfig, faults: &mut Faults) -> Auth {
 fn password(user: &UserSection) -> Result<PasswordCheck, &'static str> {
     let text = user.password.expose();
     if let Some(plain) = text.strip_prefix("plain:") {
-        return if plain.is_empty() { Err("the password is empty") } else { Ok(PasswordCheck::Plain(Secret::new(plain))) };
+        return if plain.is_empty() {
+            Err("the password is empty")
+        } else {
+            Ok(PasswordCheck::Plain(Secret::new(plain)))
+        };
     }
     if ["$argon2id$", "$argon2i$", "$argon2d$"].iter().any(|kind| text.starts_with(kind)) {
         // kind, version, parameters, salt, hash: PHC string format.
         let parts = text.split('$').skip(1);
         let whole = parts.clone().count() == 5 && parts.clone().all(|part| !part.is_empty());
-        return if whole { Ok(PasswordCheck::Argon2(user.password.clone())) } else { Err("the argon2 hash is not complete") };
+        return if whole {
+            Ok(PasswordCheck::Argon2(user.password.clone()))
+        } else {
+            Err("the argon2 hash is not complete")
+        };
     }
     Err("this is neither an argon2 hash nor marked as plain")
 }

@@ -19,7 +19,11 @@ pub(super) fn rules(sections: &[ChannelSection], faults: &mut Faults) -> (Vec<Ch
         if let Some(earlier) = before {
             faults.add(
                 KeyPath::keys(["channels"]).index(index).key("match"),
-                format!("rule #{} above matches all that {:?} matches, so this rule is never used", earlier + 1, section.matches),
+                format!(
+                    "rule #{} above matches all that {:?} matches, so this rule is never used",
+                    earlier + 1,
+                    section.matches
+                ),
                 "move it up or remove it: the first match decides",
             );
         }

@@ -49,7 +49,8 @@ pub(super) fn check_paths(raw: &RawConfig, faults: &mut Faults) {
     let paths = [(["sse", "path"], &raw.sse.path), (["bayeux", "path"], &raw.bayeux.path)];
     for (index, (key, path)) in paths.iter().enumerate() {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.' | b'~');
-        let well_formed = path.starts_with('/') && !path.ends_with('/') && !path.contains("//") && path.bytes().all(fits);
+        let well_formed =
+            path.starts_with('/') && !path.ends_with('/') && !path.contains("//") && path.bytes().all(fits);
         if !well_formed {
             faults.add(
                 KeyPath::keys(*key),
@@ -60,7 +61,9 @@ pub(super) fn check_paths(raw: &RawConfig, faults: &mut Faults) {
         let first = path.split('/').nth(1).unwrap_or_default();
         let fixed = FIXED.iter().find(|fixed| fixed.strip_prefix('/') == Some(first));
         let taken = paths.iter().take(index).find(|(_, other)| within(path, other) || within(other, path));
-        let by = fixed.map(|fixed| (*fixed).to_owned()).or_else(|| taken.map(|([section, name], _)| format!("{section}.{name}")));
+        let by = fixed
+            .map(|fixed| (*fixed).to_owned())
+            .or_else(|| taken.map(|([section, name], _)| format!("{section}.{name}")));
         if let (true, Some(by)) = (well_formed, by) {
             faults.add(KeyPath::keys(*key), format!("{path:?} is taken by `{by}`"), "serve it at another path");
         }

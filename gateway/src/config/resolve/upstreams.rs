@@ -74,11 +74,16 @@ fn common<O>(
 ) -> Upstream {
     check_name(&config.name, at, faults);
     if !schemes.contains(&config.url.scheme()) {
-        let problem = format!("an upstream of kind \"{}\" cannot be reached by {}://", options.kind(), config.url.scheme());
+        let problem =
+            format!("an upstream of kind \"{}\" cannot be reached by {}://", options.kind(), config.url.scheme());
         faults.add(at.key("url"), problem, format!("write {}", schemes.join("://, ") + "://"));
     }
     if config.inbound.is_empty() && config.outbound.is_empty() {
-        faults.add(at.clone(), "nothing crosses this upstream", "add `in` or `out` rules, such as in = [{ from = \"sensors/#\" }]");
+        faults.add(
+            at.clone(),
+            "nothing crosses this upstream",
+            "add `in` or `out` rules, such as in = [{ from = \"sensors/#\" }]",
+        );
     }
     tls::client(client_tls, &at.key("tls"), faults);
     Upstream {
