@@ -27,7 +27,7 @@ mod unsubscribe;
 mod version;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use ack::{Ack, AckProperties};
 pub use auth::Auth;

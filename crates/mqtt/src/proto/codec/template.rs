@@ -1,6 +1,6 @@
 //! A PUBLISH that is encoded once and delivered to any number of subscribers.
 
-use std::num::{NonZeroU16, NonZeroU32};
+use std::num::NonZeroU16;
 
 use bytes::Bytes;
 
@@ -75,8 +75,8 @@ pub struct Copy<'a> {
     pub alias: Option<NonZeroU16>,
     /// Leave the topic out: the receiver knows it by its alias.
     pub omit_topic: bool,
-    /// The identifiers of the matching subscriptions (MQTT 5).
-    pub subscription_ids: &'a [NonZeroU32],
+    /// The identifiers of the matching subscriptions, none of them 0 (MQTT 5).
+    pub subscription_ids: &'a [u32],
 }
 
 impl Template {
@@ -163,7 +163,7 @@ impl Template {
         if self.kind.is_v5() {
             properties += if copy.alias.is_some() { 3 } else { 0 };
             let ids = copy.subscription_ids.iter();
-            properties += ids.map(|id| 1 + varint_len(id.get())).sum::<usize>();
+            properties += ids.map(|id| 1 + varint_len(*id)).sum::<usize>();
         }
         let mut remaining = self.bytes.len() - self.content - self.properties_len + properties;
         remaining += 2 + if self.kind.acked() { 2 } else { 0 };
@@ -211,7 +211,7 @@ impl Template {
         }
         for subscription in copy.subscription_ids {
             put_u8(out, id::SUBSCRIPTION_ID);
-            put_varint(out, subscription.get());
+            put_varint(out, *subscription);
         }
     }
 

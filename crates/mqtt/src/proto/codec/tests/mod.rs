@@ -4,7 +4,7 @@ mod differential;
 mod incremental;
 mod random;
 mod roundtrip;
-mod strategies;
+pub(crate) mod strategies;
 mod strict;
 mod template;
 

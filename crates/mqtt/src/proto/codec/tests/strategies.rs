@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-pub(super) fn version() -> impl Strategy<Value = Version> {
+pub(crate) fn version() -> impl Strategy<Value = Version> {
     prop_oneof![Just(Version::V31), Just(Version::V311), Just(Version::V5)]
 }
 
@@ -61,7 +61,7 @@ fn publish_properties(will: bool) -> impl Strategy<Value = PublishProperties> {
     )
 }
 
-pub(super) fn publish(version: Version, from_server: bool) -> impl Strategy<Value = Publish> {
+pub(crate) fn publish(version: Version, from_server: bool) -> impl Strategy<Value = Publish> {
     let ids = vec(subscription_id(), 0..4);
     let parts = (any::<bool>(), qos(), any::<bool>(), topic(), id(), publish_properties(false), ids);
     (parts, bytes()).prop_map(move |((dup, qos, retain, topic, id, mut properties, ids), payload)| {
@@ -113,7 +113,7 @@ fn connect_properties() -> impl Strategy<Value = ConnectProperties> {
         })
 }
 
-pub(super) fn connect(version: Version) -> impl Strategy<Value = Connect> {
+pub(crate) fn connect(version: Version) -> impl Strategy<Value = Connect> {
     (
         any::<bool>(),
         any::<bool>(),
@@ -232,7 +232,7 @@ fn auth() -> impl Strategy<Value = Packet> {
 }
 
 /// What a client may send after CONNECT.
-pub(super) fn from_client(version: Version) -> BoxedStrategy<Packet> {
+pub(crate) fn from_client(version: Version) -> BoxedStrategy<Packet> {
     let common = prop_oneof![
         4 => publish(version, false).prop_map(|p| Packet::Publish(Box::new(p))),
         2 => acks(version),
@@ -296,7 +296,7 @@ fn unsuback(version: Version) -> impl Strategy<Value = Packet> {
 }
 
 /// What a server may send.
-pub(super) fn from_server(version: Version) -> BoxedStrategy<Packet> {
+pub(crate) fn from_server(version: Version) -> BoxedStrategy<Packet> {
     let common = prop_oneof![
         4 => publish(version, true).prop_map(|p| Packet::Publish(Box::new(p))),
         2 => acks(version),

@@ -35,7 +35,7 @@ proptest! {
         if omit && publish.properties.topic_alias.is_some() {
             publish.topic = "".into();
         }
-        let ids = publish.properties.subscription_ids.clone();
+        let ids: Vec<u32> = publish.properties.subscription_ids.iter().map(|id| id.get()).collect();
         let copy = Copy {
             qos: publish.qos,
             dup: publish.dup,
