@@ -2,3 +2,6 @@
 
 pub mod config;
 pub mod logging;
+mod run;
+
+pub use run::run;

@@ -100,7 +100,9 @@ impl StreamPeer {
     /// Lets the stream flow: `head` first, then `history`, then `tail`, then what is live.
     pub fn release(&self, head: Bytes, history: Vec<Arc<Message>>, tail: Bytes) {
         let mut state = self.state.lock();
+        let before = state.depth();
         state.release(head, history, tail);
+        self.count_waiting(before, &state);
         self.write_backlog(&mut state);
         drop(state);
         self.wake.notify_one();
@@ -160,7 +162,9 @@ impl StreamPeer {
     }
 
     fn write_backlog(&self, state: &mut State) -> Flush {
+        let before = state.depth();
         let (flush, written) = state.write(&self.socket, &*self.frame);
+        self.count_waiting(before, state);
         self.stats.delivered(self.connector, written.delivered.messages.into(), written.delivered.bytes);
         for (from, took) in written.latencies {
             self.stats.latency(from, self.connector, took, 1);
@@ -168,12 +172,26 @@ impl StreamPeer {
         flush
     }
 
+    fn count_waiting(&self, before: usize, state: &State) {
+        let change = i64::try_from(state.depth()).unwrap_or(0) - i64::try_from(before).unwrap_or(0);
+        self.stats.outbox_changed(self.connector, change);
+    }
+
     /// Queues a run behind what already waits.
     fn queue(&self, state: &mut State, run: &Run<'_>) {
+        let before = state.depth();
         let lost = state.push_run(run, &*self.frame);
+        self.count_waiting(before, state);
         if lost > 0 {
             self.stats.dropped(self.connector, DropReason::Slow, lost);
         }
+    }
+}
+
+impl Drop for StreamPeer {
+    fn drop(&mut self) {
+        let waiting = i64::try_from(self.state.get_mut().depth()).unwrap_or(0);
+        self.stats.outbox_changed(self.connector, -waiting);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicI64, AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -73,6 +73,7 @@ pub struct ConnectorStats {
     delivered: AtomicU64,
     delivered_bytes: AtomicU64,
     dropped: [AtomicU64; DropReason::ALL.len()],
+    outbox: AtomicI64,
 }
 
 /// A histogram of latencies between two connectors.
@@ -151,6 +152,19 @@ impl Stats {
         if let Some(counter) = self.of(connector).and_then(|stats| stats.dropped.get(reason as usize)) {
             add(counter, messages);
         }
+    }
+
+    /// Messages began (positive) or ceased (negative) to wait for slow subscribers.
+    pub fn outbox_changed(&self, connector: Connector, change: i64) {
+        if change != 0 && let Some(stats) = self.of(connector) {
+            stats.outbox.fetch_add(change, Ordering::Relaxed);
+        }
+    }
+
+    /// How many messages wait for slow subscribers.
+    #[must_use]
+    pub fn outbox(&self, connector: Connector) -> i64 {
+        self.of(connector).map_or(0, |stats| stats.outbox.load(Ordering::Relaxed))
     }
 
     /// Deliveries took that long from arrival to socket write.

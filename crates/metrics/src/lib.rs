@@ -1,1 +1,9 @@
-//! Placeholder.
+//! The metrics of Ratatosk: one catalogue, and the exporter that fills it from monitor events and the bus's counters.
+//!
+//! Code elsewhere raises monitor events; metric names live here alone.
+
+pub mod catalogue;
+mod exporter;
+mod latency;
+
+pub use exporter::{ExportError, Exporter};

@@ -1,4 +1,6 @@
 //! The server-sent events connector of the Ratatosk gateway.
 
+pub mod client;
+pub mod config;
 pub mod mapping;
 pub mod proto;

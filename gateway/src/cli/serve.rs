@@ -27,11 +27,5 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 pub(super) fn start(resolved: Resolved, sources: Sources) -> anyhow::Result<ExitCode> {
     ratatosk::logging::start(&resolved.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(resolved, sources))
-}
-
-/// The seam to the composition: `sources` is what SIGHUP loads again.
-async fn serve(resolved: Resolved, sources: Sources) -> anyhow::Result<ExitCode> {
-    let _ = (resolved, sources);
-    anyhow::bail!("the gateway is not composed yet")
+    runtime.block_on(ratatosk::run(resolved, sources))
 }

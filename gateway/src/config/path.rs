@@ -107,7 +107,9 @@ fn is_name(text: &str) -> bool {
 /// As messages write it: `http.listen`, `[[upstreams]] #2 .in #1 .from`. Elements are counted from one.
 impl fmt::Display for KeyPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tables = self.0.iter().position(|step| matches!(step, Step::Index(_)));
+        // An element is taken for a table if something in it is meant, or if it is one of the sections.
+        let first = self.0.iter().position(|step| matches!(step, Step::Index(_)));
+        let tables = first.filter(|at| *at == 1 || at.saturating_add(1) < self.0.len());
         if tables.is_some() {
             f.write_str("[[")?;
         }
@@ -147,6 +149,7 @@ mod tests {
         assert_eq!(path.expression(), "upstreams[1].in[0].from");
         assert_eq!(path.to_string(), "[[upstreams]] #2 .in #1 .from");
         assert_eq!(KeyPath::parse("http.listen").unwrap().to_string(), "http.listen");
+        assert_eq!(KeyPath::parse("http.cors_origins[0]").unwrap().to_string(), "http.cors_origins #1");
         assert_eq!(KeyPath::parse("pusher.apps.0.key").unwrap().to_string(), "[[pusher.apps]] #1 .key");
     }
 

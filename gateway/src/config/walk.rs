@@ -67,31 +67,32 @@ impl<'a> Walker<'a> {
 
     fn table(&mut self, table: &Table<'a>, map: &mut Map<String, Value>, path: &KeyPath) -> bool {
         let keys: Vec<String> = map.keys().cloned().collect();
-        for key in keys {
-            let at = path.key(&key);
-            let keep = match (table.get(&key), map.get_mut(&key)) {
+        let mut whole = true;
+        for key in &keys {
+            let at = path.key(key);
+            let keep = match (table.get(key), map.get_mut(key)) {
                 (Some(node), Some(value)) => self.node(node, value, &at),
                 _ => {
-                    self.unknown(table, &key, at);
-                    map.remove(&key);
+                    self.unknown(table, key, at);
+                    map.remove(key);
                     continue;
                 }
             };
             if !keep {
                 self.walked.damaged.insert(at.section().to_owned());
-                map.remove(&key);
-                if table.required.contains(&key.as_str()) {
-                    return false;
-                }
+                map.remove(key);
+                whole = whole && !table.required.contains(&key.as_str());
             }
         }
-        let missing: Vec<&str> = table.required.iter().copied().filter(|key| !map.contains_key(*key)).collect();
-        for key in &missing {
+        // What was there and wrong is not missing.
+        let missing = table.required.iter().copied().filter(|key| !keys.iter().any(|there| there == key));
+        for key in missing {
             let node = table.get(key).unwrap_or(&Value::Null);
             let wants = expectation(&self.schema.shape(node));
+            whole = false;
             self.fault(path.key(key), "this key is missing", format!("add it: {wants}"));
         }
-        missing.is_empty()
+        whole
     }
 
     fn tagged(

@@ -151,7 +151,7 @@ impl Shared {
         let Some(then) = claimed.await else { return };
         let parts = connection.into_parts();
         let socket = parts.io.into_inner().into();
-        let taken = Taken { socket, read: parts.read_buf, remote, _permit: permit };
+        let taken = Taken { socket, read: parts.read_buf, remote, permit };
         self.life.spawn("taken connection", then(taken));
     }
 

@@ -19,11 +19,19 @@ pub struct Taken {
     /// The far address.
     pub remote: SocketAddr,
     /// Keeps the connection counted until it is dropped.
-    pub(super) _permit: Permit,
+    pub(super) permit: Permit,
+}
+
+impl Taken {
+    /// Keeps the connection counted while it is held, for a connection that gives its socket away.
+    #[must_use]
+    pub fn permit(&self) -> Permit {
+        self.permit.clone()
+    }
 }
 
 /// One of the connections that the listener allows.
-pub(super) type Permit = Arc<OwnedSemaphorePermit>;
+pub type Permit = Arc<OwnedSemaphorePermit>;
 
 type Then = Box<dyn FnOnce(Taken) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 

@@ -1,0 +1,96 @@
+//! The life of a stream on its own connection.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use ratatosk_connector::{
+    http::Taken,
+    stream::{Stream, StreamConfig, StreamPeer},
+};
+use ratatosk_core::{EndReason, MonitorEvent, Peer, SessionConfig};
+
+use super::{
+    Server,
+    query::Wanted,
+    stream::{EventFrame, jittered},
+};
+use crate::proto::encoder::{encode_comment, encode_retry};
+
+/// A lifetime no stream reaches: ten years.
+const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// Serves one stream from its first byte to its last.
+pub(super) async fn run(server: Server, taken: Taken, wanted: Wanted, http_head: Bytes) {
+    let (connector, bus) = (server.0.connector, server.0.bus.clone());
+    bus.monitor().emit(MonitorEvent::ConnectionOpened { connector });
+    // Boxed, so that what only the beginning needs is not carried through the life of the stream.
+    let permit = taken.permit();
+    let stream = Box::pin(begin(&server, taken, wanted, http_head)).await;
+    let reason = live(&server, &stream.peer).await;
+    stream.peer.end(reason);
+    let mut last_words = BytesMut::new();
+    if reason != EndReason::Closed && reason != EndReason::Io {
+        encode_retry(&mut last_words, jittered(server.0.retry));
+    }
+    stream.peer.finish(&last_words.freeze());
+    stream.session.close(reason);
+    drop(permit);
+    bus.monitor().emit(MonitorEvent::ConnectionClosed { connector, reason });
+}
+
+async fn begin(server: &Server, taken: Taken, wanted: Wanted, http_head: Bytes) -> Stream {
+    let bus = &server.0.bus;
+    let frame = Arc::new(EventFrame { style: wanted.style, epoch: bus.epoch().clone() });
+    let outbox = server.outbox(&wanted.filters);
+    let peer = StreamPeer::new(StreamConfig { socket: taken.socket, frame, outbox, connector: server.0.connector }, bus);
+    let client_id = format!("sse-{:016x}", fastrand::u64(..));
+    let session = bus.open_session(SessionConfig::client(client_id, server.0.connector), peer.clone());
+    let prepared = server.prepare(&session, &wanted).await;
+    let head = [http_head, prepared.head].concat();
+    peer.release(head.into(), prepared.history, prepared.tail);
+    Stream { peer, session }
+}
+
+/// Until one side has had enough.
+async fn live(server: &Server, peer: &StreamPeer) -> EndReason {
+    let mut serve = pin!(peer.serve());
+    let mut gone = pin!(gone(peer));
+    let mut closing = pin!(server.0.life.closing());
+    let lifetime = server.0.max_lifetime.map_or(FOREVER, |lifetime| lifetime.mul_f64(0.9 + 0.2 * fastrand::f64()));
+    let mut lifetime = pin!(tokio::time::sleep(lifetime));
+    let mut heartbeat = pin!(tokio::time::sleep(server.0.heartbeat));
+    loop {
+        tokio::select! {
+            reason = &mut serve => return reason,
+            reason = &mut gone => return reason,
+            () = &mut closing => return EndReason::Drain,
+            () = &mut lifetime => return EndReason::Lifetime,
+            () = &mut heartbeat => {
+                peer.send(heartbeat_frame());
+                heartbeat.as_mut().reset(tokio::time::Instant::now() + server.0.heartbeat);
+            }
+        }
+    }
+}
+
+fn heartbeat_frame() -> Bytes {
+    let mut out = BytesMut::new();
+    encode_comment(&mut out, "");
+    out.freeze()
+}
+
+/// Completes when the client has gone. What it sends after its request means nothing and is thrown away.
+async fn gone(peer: &StreamPeer) -> EndReason {
+    loop {
+        if peer.socket().readable().await.is_err() {
+            return EndReason::Io;
+        }
+        let mut thrown_away = [0; 64];
+        match peer.socket().try_read(&mut thrown_away) {
+            Ok(0) => return EndReason::Closed,
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(_) => return EndReason::Closed,
+        }
+    }
+}

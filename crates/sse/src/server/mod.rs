@@ -1,0 +1,93 @@
+//! The server side: event streams for stock `EventSource`s, and publishing over HTTP.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    response::{IntoResponse, Response},
+    routing::{any, post},
+};
+use http::{HeaderMap, StatusCode, header};
+use ratatosk_connector::{
+    http::{Origins, Problem},
+    lifecycle::Lifecycle,
+};
+use ratatosk_core::{Bus, Connector, OutboxLimits, SlowPolicy};
+
+use crate::config::SseConfig;
+
+mod body;
+mod life;
+mod open;
+mod publish;
+mod query;
+mod stream;
+
+/// The connector's name.
+pub const NAME: &str = "sse";
+
+/// What all streams of the server share.
+#[derive(Debug, Clone)]
+pub struct Server(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    bus: Bus,
+    life: Lifecycle,
+    origins: Origins,
+    connector: Connector,
+    http: Connector,
+    path: String,
+    heartbeat: Duration,
+    retry: Duration,
+    max_lifetime: Option<Duration>,
+    outbox: OutboxLimits,
+    max_body: usize,
+}
+
+impl Server {
+    /// A server on the bus; `max_body` bounds what `/publish` takes, in bytes.
+    #[must_use]
+    pub fn new(bus: Bus, life: Lifecycle, origins: Origins, config: &SseConfig, max_body: usize) -> Self {
+        let bytes = usize::try_from(config.outbox.bytes.bytes()).unwrap_or(usize::MAX);
+        Self(Arc::new(Shared {
+            bus,
+            life,
+            origins,
+            connector: Connector::register(NAME),
+            http: Connector::register("http"),
+            path: config.path.clone(),
+            heartbeat: config.heartbeat.get(),
+            retry: config.retry.get(),
+            max_lifetime: config.max_lifetime.map(|lifetime| lifetime.get()),
+            outbox: OutboxLimits { messages: config.outbox.messages, bytes, policy: SlowPolicy::Disconnect },
+            max_body,
+        }))
+    }
+
+    /// The routes: the streams' path, and `/publish`.
+    pub fn router(&self) -> Router {
+        // `any`: QUERY is no method that axum routes by name.
+        Router::new()
+            .route(&self.0.path, any(open::handle))
+            .route("/publish", post(publish::handle))
+            .with_state(self.clone())
+    }
+}
+
+/// An error answer with the CORS headers that let a page read it.
+fn refuse(server: &Server, request: &HeaderMap, problem: Problem) -> Response {
+    let mut response = problem.into_response();
+    response.headers_mut().extend(server.0.origins.answer(request));
+    response
+}
+
+fn foreign_origin(headers: &HeaderMap) -> Problem {
+    let origin = headers.get(header::ORIGIN).map(|origin| String::from_utf8_lossy(origin.as_bytes()).into_owned());
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        "origin-not-allowed",
+        "The page's origin may not use this gateway",
+        format!("add {:?} to `http.cors_origins` to allow it", origin.unwrap_or_default()),
+    )
+}

@@ -1,0 +1,102 @@
+//! From a request to a stream.
+
+use axum::{
+    Extension,
+    body::Body,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+};
+use bytes::{BufMut, Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use ratatosk_connector::http::{Problem, Takeover};
+
+use super::{
+    Server, body, foreign_origin, life,
+    query::{MAX_QUERY, Wanted},
+    refuse,
+};
+
+/// What an event stream is sent with. `no-transform` and `X-Accel-Buffering` keep proxies from holding it back.
+const HEADERS: [(&str, &str); 3] = [
+    ("content-type", "text/event-stream; charset=utf-8"),
+    ("cache-control", "no-store, no-transform"),
+    ("x-accel-buffering", "no"),
+];
+
+/// The most bytes of a request body that lists filters.
+const MAX_BODY: usize = 256 << 10;
+
+/// `GET`, `POST` or `QUERY` on the streams' path.
+pub(super) async fn handle(
+    State(server): State<Server>,
+    takeover: Option<Extension<Takeover>>,
+    request: Request,
+) -> Response {
+    let headers = request.headers().clone();
+    match wanted(&server, request).await {
+        Err(problem) => refuse(&server, &headers, problem),
+        Ok(None) => (StatusCode::OK, stream_headers(&server, &headers)).into_response(),
+        Ok(Some(wanted)) => match takeover {
+            Some(Extension(takeover)) => {
+                let head = head(&stream_headers(&server, &headers));
+                takeover.take(move |taken| life::run(server, taken, wanted, head)).await
+            }
+            None => {
+                let headers = stream_headers(&server, &headers);
+                (headers, Body::new(body::open(&server, wanted).await)).into_response()
+            }
+        },
+    }
+}
+
+/// What the request asks for; `None` for `HEAD`, which asks for the headers alone.
+async fn wanted(server: &Server, request: Request) -> Result<Option<Wanted>, Problem> {
+    let (parts, body) = request.into_parts();
+    if !server.0.origins.allows(&parts.headers) {
+        return Err(foreign_origin(&parts.headers));
+    }
+    let query = parts.uri.query().unwrap_or_default();
+    if query.len() > MAX_QUERY {
+        let detail = format!("the query has {} bytes, at most {MAX_QUERY} are read; send the list as a form body", query.len());
+        return Err(Problem::new(StatusCode::URI_TOO_LONG, "query-too-long", "The query is too long", detail));
+    }
+    let with_body = parts.method == Method::POST || parts.method.as_str() == "QUERY";
+    if with_body {
+        let form = axum::body::to_bytes(body, MAX_BODY).await.map_err(|_| {
+            let detail = format!("at most {MAX_BODY} bytes are read");
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The list of filters is too long", detail)
+        })?;
+        let form = String::from_utf8_lossy(&form);
+        return Wanted::read(&format!("{query}&{form}"), &parts.headers).map(Some);
+    }
+    if parts.method != Method::GET && parts.method != Method::HEAD {
+        let detail = format!("a stream is asked for with GET, POST or QUERY, not {}", parts.method);
+        return Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "bad-method", "The method is not allowed", detail));
+    }
+    let wanted = Wanted::read(query, &parts.headers)?;
+    Ok((parts.method == Method::GET).then_some(wanted))
+}
+
+fn stream_headers(server: &Server, request: &HeaderMap) -> HeaderMap {
+    let fixed = HEADERS.into_iter().map(|(name, value)| {
+        (header::HeaderName::from_static(name), HeaderValue::from_static(value))
+    });
+    fixed.chain(server.0.origins.answer(request)).collect()
+}
+
+/// The head of the answer on a bare connection. The end of the stream is the end of the connection: that saves
+/// the framing of every chunk, and an event stream is never followed by another answer.
+fn head(headers: &HeaderMap) -> Bytes {
+    let mut head = BytesMut::with_capacity(256);
+    head.put_slice(b"HTTP/1.1 200 OK\r\nconnection: close\r\n");
+    for (name, value) in headers {
+        head.put_slice(name.as_str().as_bytes());
+        head.put_slice(b": ");
+        head.put_slice(value.as_bytes());
+        head.put_slice(b"\r\n");
+    }
+    let date = httpdate::fmt_http_date(std::time::SystemTime::now());
+    head.put_slice(format!("date: {date}\r\n\r\n").as_bytes());
+    head.freeze()
+}
+

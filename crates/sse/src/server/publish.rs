@@ -1,0 +1,102 @@
+//! `POST /publish?channel=NAME[&event=E][&retain=true]`: any body becomes a message.
+
+use axum::{
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+};
+use http::{StatusCode, header, request::Parts};
+use ratatosk_connector::http::Problem;
+use ratatosk_core::{Channel, Origin, Publication, PublishError};
+
+use super::{Server, foreign_origin, refuse};
+
+/// What HTTP clients send when nobody told them the type.
+const NO_TYPE: &str = "application/x-www-form-urlencoded";
+
+pub(super) async fn handle(State(server): State<Server>, request: Request) -> Response {
+    let headers = request.headers().clone();
+    match publish(&server, request).await {
+        Ok(id) => {
+            let answer = (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], format!("{{\"id\":\"{id}\"}}\n"));
+            let mut answer = answer.into_response();
+            answer.headers_mut().extend(server.0.origins.answer(&headers));
+            answer
+        }
+        Err(problem) => refuse(&server, &headers, problem),
+    }
+}
+
+async fn publish(server: &Server, request: Request) -> Result<String, Problem> {
+    let (parts, body) = request.into_parts();
+    if !server.0.origins.allows(&parts.headers) {
+        return Err(foreign_origin(&parts.headers));
+    }
+    let mut publication = head(server, &parts)?;
+    publication.payload = axum::body::to_bytes(body, server.0.max_body).await.map_err(|_| {
+        let detail = format!("a payload has at most {} bytes (`http.max_body`)", server.0.max_body);
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The payload is too large", detail)
+    })?;
+    server.0.bus.admission().await;
+    let receipt = server.0.bus.publish(publication).map_err(refused)?;
+    Ok(server.0.bus.position(receipt.seq).to_string())
+}
+
+/// All of a publication but its payload.
+fn head(server: &Server, parts: &Parts) -> Result<Publication, Problem> {
+    let (mut channel, mut event, mut retain) = (None, None, false);
+    for (name, value) in form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()) {
+        match &*name {
+            "channel" => channel = Some(value.into_owned()),
+            "event" if !value.is_empty() => event = Some(value.into_owned()),
+            "retain" => retain = flag("retain", &value)?,
+            _ => {}
+        }
+    }
+    let Some(channel) = channel else {
+        let detail = "name where to, as in `/publish?channel=sensors/kitchen/temp`";
+        return Err(Problem::bad_request("no-channel", "The request names no channel", detail));
+    };
+    let mut publication = Publication::new(name(&channel)?, "", Origin::connector(server.0.http)).retained(retain);
+    if let Some(event) = event {
+        publication = publication.with_event(event);
+    }
+    let text = |header: header::HeaderName| parts.headers.get(header).and_then(|value| value.to_str().ok());
+    if let Some(content_type) = text(header::CONTENT_TYPE).filter(|mime| *mime != NO_TYPE) {
+        publication.extras_mut().content_type = Some(content_type.into());
+    }
+    if let Some(trace) = text(header::HeaderName::from_static("traceparent")) {
+        publication.extras_mut().traceparent = Some(trace.into());
+    }
+    Ok(publication)
+}
+
+fn name(text: &str) -> Result<Channel, Problem> {
+    let bad = |detail: String| Problem::bad_request("bad-channel", "The channel name is not valid", detail);
+    let channel = Channel::new(text).map_err(|error| bad(format!("{text:?}: {error}")))?;
+    if channel.levels().any(|level| level == "+" || level == "#") {
+        return Err(bad(format!("{text:?} is a filter: a message is published to one channel, without wildcards")));
+    }
+    Ok(channel)
+}
+
+fn flag(name: &str, value: &str) -> Result<bool, Problem> {
+    match value {
+        "true" | "1" | "" => Ok(true),
+        "false" | "0" => Ok(false),
+        other => {
+            let detail = format!("`{name}` is `true` or `false`, not {other:?}");
+            Err(Problem::bad_request("bad-option", "An option has a value that is not known", detail))
+        }
+    }
+}
+
+fn refused(error: PublishError) -> Problem {
+    match error {
+        PublishError::Reserved => {
+            Problem::new(StatusCode::FORBIDDEN, "reserved-channel", "The channel is the gateway's own", error.to_string())
+        }
+        PublishError::Loop => {
+            Problem::new(StatusCode::LOOP_DETECTED, "loop", "The message came back to where it was", error.to_string())
+        }
+    }
+}

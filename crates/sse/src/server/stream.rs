@@ -1,0 +1,141 @@
+//! What a new stream is shown before its live messages.
+
+use std::{collections::HashSet, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use ratatosk_connector::stream::Frame;
+use ratatosk_core::{
+    Filter, Form, Message, MonitorEvent, OutboxLimits, Position, Replay, Session, SubscribeOptions,
+};
+
+use super::{Server, query::Wanted};
+use crate::{
+    mapping::Style,
+    proto::{
+        control::{Resume, encode_lost},
+        encoder::{encode_comment, encode_cursor, encode_retry},
+    },
+};
+
+/// How the streams of one style are written.
+pub(super) struct EventFrame {
+    pub(super) style: Style,
+    pub(super) epoch: Arc<str>,
+}
+
+impl Frame for EventFrame {
+    fn form(&self) -> Form {
+        self.style.form()
+    }
+
+    fn encode(&self, message: &Message) -> Bytes {
+        self.style.encode(&self.epoch, message)
+    }
+
+    fn lost(&self, messages: u64) -> Option<Bytes> {
+        let mut out = BytesMut::new();
+        encode_lost(&mut out, messages);
+        Some(out.freeze())
+    }
+}
+
+/// The beginning of a stream.
+pub(super) struct Prepared {
+    /// `retry:`, a comment, the `resume` event if one was asked for, and last values.
+    pub(super) head: Bytes,
+    /// What is replayed.
+    pub(super) history: Vec<Arc<Message>>,
+    /// The cursor of the place where live messages begin, so that a stream that is cut before its first
+    /// message resumes without a gap.
+    pub(super) tail: Bytes,
+}
+
+impl Server {
+    /// The bounds of a stream's outbox: the first channel rule that its filters can meet decides.
+    pub(super) fn outbox(&self, filters: &[Filter]) -> OutboxLimits {
+        let rules = self.0.bus.rules();
+        let rule = filters.first().map(|first| rules.of_filter(first));
+        let mut limits = rule.as_ref().and_then(|rule| rule.outbox).unwrap_or(self.0.outbox);
+        if let Some(policy) = rule.and_then(|rule| rule.slow) {
+            limits.policy = policy;
+        }
+        limits
+    }
+
+    /// Subscribes and gathers what comes first.
+    pub(super) async fn prepare(&self, session: &Session, wanted: &Wanted) -> Prepared {
+        let filters = wanted.filters.iter().map(|filter| (filter.clone(), SubscribeOptions::default())).collect();
+        let mut cut = 0;
+        session.subscribe_all(filters, &mut cut);
+        let mut head = BytesMut::new();
+        encode_retry(&mut head, jittered(self.0.retry));
+        encode_comment(&mut head, "ratatosk");
+        let replay = match &wanted.resume {
+            Some(requested) => Some(self.resume(requested, wanted, cut, &mut head).await),
+            None => None,
+        };
+        let replay = replay.unwrap_or_default();
+        if !replay.recovered {
+            self.show_last_values(wanted, cut, &replay, &mut head).await;
+        }
+        let mut tail = BytesMut::new();
+        encode_cursor(&mut tail, &self.0.bus.position(cut).to_string());
+        Prepared { head: head.freeze(), history: replay.messages, tail: tail.freeze() }
+    }
+
+    async fn resume(&self, requested: &str, wanted: &Wanted, cut: u64, head: &mut BytesMut) -> Replay {
+        let bus = &self.0.bus;
+        let cursor = requested.parse::<Position>();
+        let replay = match &cursor {
+            Ok(cursor) => bus.replay(&wanted.filters, cursor, cut).await.unwrap_or_else(|error| {
+                tracing::error!(%error, "a stream could not be resumed");
+                Replay::default()
+            }),
+            Err(_) => Replay::default(),
+        };
+        let result = match cursor {
+            Err(_) => "invalid",
+            Ok(cursor) if cursor.epoch != *bus.epoch() => "epoch",
+            Ok(_) if replay.recovered => "complete",
+            Ok(_) => "partial",
+        };
+        bus.monitor().emit(MonitorEvent::Resumed { result });
+        let oldest = replay.oldest.map(|seq| bus.position(seq).to_string());
+        let known = result == "partial" && replay.missing > 0 || replay.recovered;
+        let resume = Resume {
+            requested: Some(requested),
+            recovered: replay.recovered,
+            replayed: replay.messages.len() as u64,
+            oldest: oldest.as_deref(),
+            missing: known.then_some(replay.missing),
+        };
+        resume.encode(head, None);
+        replay
+    }
+
+    /// A subscriber that has not everything is shown what is kept of each channel, older than what is replayed.
+    async fn show_last_values(&self, wanted: &Wanted, cut: u64, replay: &Replay, head: &mut BytesMut) {
+        let replayed: HashSet<u64> = replay.messages.iter().map(|message| message.seq).collect();
+        let mut shown = std::collections::BTreeMap::new();
+        for filter in &wanted.filters {
+            match self.0.bus.last_values(filter).await {
+                Ok(values) => shown.extend(values.into_iter().map(|message| (message.seq, message))),
+                Err(error) => tracing::error!(%error, "last values could not be read"),
+            }
+        }
+        let epoch = self.0.bus.epoch();
+        let mut count = 0;
+        let before = head.len();
+        // A value that came after the cut is on its way as a live message.
+        for message in shown.values().filter(|message| message.seq <= cut && !replayed.contains(&message.seq)) {
+            head.extend_from_slice(&wanted.style.encode_last_value(epoch, message));
+            count += 1;
+        }
+        self.0.bus.stats().delivered(self.0.connector, count, (head.len() - before) as u64);
+    }
+}
+
+/// Half to one and a half of a time: streams that ended together do not come back together.
+pub(super) fn jittered(time: std::time::Duration) -> std::time::Duration {
+    time.mul_f64(0.5 + fastrand::f64())
+}

@@ -1,0 +1,85 @@
+//! Opening listeners: all are bound before anything is served, so that a port in use is told at once.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use anyhow::Context as _;
+use axum::Router;
+use ratatosk_connector::{
+    http::{HttpLimits, HttpListener},
+    lifecycle::Lifecycle,
+};
+use rustls::{ServerConfig, server::ResolvesServerCert, sign::CertifiedKey};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio_rustls::TlsAcceptor;
+
+use super::connectors::Connectors;
+use crate::config::Resolved;
+
+/// Connections that may wait in the kernel to be accepted.
+const BACKLOG: u32 = 4096;
+
+/// The bound listeners.
+pub(super) struct Listeners {
+    http: Option<TcpListener>,
+    https: Option<TcpListener>,
+    admin: Option<TcpListener>,
+}
+
+impl Listeners {
+    pub(super) fn bind(resolved: &Resolved) -> anyhow::Result<Self> {
+        Ok(Self {
+            http: bind("http.listen", resolved.http.listen)?,
+            https: bind("http.tls_listen", resolved.http.tls_listen)?,
+            admin: bind("admin.listen", resolved.admin)?,
+        })
+    }
+
+    pub(super) fn serve(self, resolved: &Resolved, connectors: Connectors, admin: Router, life: &Lifecycle) {
+        let limits = HttpLimits {
+            connections: resolved.limits.connections,
+            head_timeout: resolved.http.header_timeout,
+            head_bytes: resolved.http.max_header,
+        };
+        let tls = |alpn: &[&[u8]]| resolved.tls.as_ref().map(|tls| acceptor(tls.certified.clone(), alpn));
+        let http = |name, listener: Option<TcpListener>, tls, router: Router| {
+            let Some(listener) = listener else { return };
+            announce(name, &listener);
+            life.spawn(name, HttpListener { listener, tls, limits }.serve(router, life.clone()));
+        };
+        http("http", self.http, None, connectors.router.clone());
+        http("https", self.https, tls(&[b"h2", b"http/1.1"]), connectors.router.clone());
+        http("admin", self.admin, None, admin);
+    }
+}
+
+fn announce(name: &'static str, listener: &TcpListener) {
+    let address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
+    tracing::info!(listener = name, address, "listening");
+}
+
+fn bind(key: &str, address: Option<SocketAddr>) -> anyhow::Result<Option<TcpListener>> {
+    let Some(address) = address else { return Ok(None) };
+    let open = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    open().map(Some).with_context(|| format!("{key}: cannot listen on {address}"))
+}
+
+#[derive(Debug)]
+struct One(Arc<CertifiedKey>);
+
+impl ResolvesServerCert for One {
+    fn resolve(&self, _hello: rustls::server::ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.clone())
+    }
+}
+
+fn acceptor(certified: Arc<CertifiedKey>, alpn: &[&[u8]]) -> TlsAcceptor {
+    let mut config =
+        ServerConfig::builder().with_no_client_auth().with_cert_resolver(Arc::new(One(certified)));
+    config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
+    TlsAcceptor::from(Arc::new(config))
+}

@@ -1,0 +1,10 @@
+//! The page at `/`: a live view of channels, without any external resource.
+
+use axum::{Router, response::Html, routing::get};
+
+/// The page, in the binary.
+const PAGE: &str = include_str!("../../assets/index.html");
+
+pub(super) fn router() -> Router {
+    Router::new().route("/", get(|| async { Html(PAGE) }))
+}
