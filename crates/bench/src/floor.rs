@@ -9,6 +9,9 @@ use anyhow::{Context, Result};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use rustix::net::sockopt::set_tcp_nodelay;
+use rustix::net::{SocketFlags, accept_with};
 
 use crate::proto::floor::{HELLO, RECORD};
 
@@ -43,6 +46,8 @@ struct Conn {
 impl Server {
     fn new(listener: TcpListener, join: bool) -> Result<Self> {
         listener.set_nonblocking(true)?;
+        // Accepted sockets inherit it.
+        set_tcp_nodelay(&listener, true)?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
         let buffer = vec![0; 256 * 1024];
@@ -53,7 +58,7 @@ impl Server {
         let mut events = Vec::with_capacity(512);
         loop {
             match epoll::wait(&self.epoll, spare_capacity(&mut events), None) {
-                Err(rustix::io::Errno::INTR) => continue,
+                Err(Errno::INTR) => continue,
                 other => other.context("waiting for events")?,
             };
             for event in events.drain(..) {
@@ -75,22 +80,15 @@ impl Server {
 
     fn accept(&mut self) -> Result<()> {
         loop {
-            let (socket, _) = match self.listener.accept() {
-                Ok(accepted) => accepted,
-                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(e) if e.kind() == ErrorKind::ConnectionAborted => continue,
+            let socket = match accept_with(&self.listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+                Ok(socket) => TcpStream::from(socket),
+                Err(Errno::AGAIN) => return Ok(()),
+                Err(Errno::CONNABORTED | Errno::INTR) => continue,
                 Err(e) => return Err(e).context("accepting"),
             };
-            socket.set_nonblocking(true)?;
-            socket.set_nodelay(true)?;
             let token = EventData::new_u64(self.conns.len() as u64);
             epoll::add(&self.epoll, &socket, token, EventFlags::IN)?;
-            self.conns.push(Some(Conn {
-                socket,
-                input: Vec::new(),
-                backlog: Vec::new(),
-                publisher: false,
-            }));
+            self.conns.push(Some(Conn { socket, input: Vec::new(), backlog: Vec::new(), publisher: false }));
         }
     }
 

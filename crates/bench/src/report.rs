@@ -45,8 +45,20 @@ impl Row {
 }
 
 const HEAD: [&str; 14] = [
-    "scenario", "protocol", "mode", "n", "per s", "cpu µs", "floor µs", "ratio", "bar", "KiB", "p50 ms", "p99 ms",
-    "lost", "cpu s/g %",
+    "scenario",
+    "protocol",
+    "mode",
+    "n",
+    "per s",
+    "cpu µs",
+    "floor µs",
+    "ratio",
+    "bar",
+    "KiB",
+    "p50 ms",
+    "p99 ms",
+    "lost",
+    "cpu s/g %",
 ];
 
 /// Prints rows as they come.

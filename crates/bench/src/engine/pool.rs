@@ -201,8 +201,7 @@ impl Pool {
         let wants_out = !conn.out.is_empty();
         if wants_out != conn.wants_out {
             let flags = if wants_out { EventFlags::IN | EventFlags::OUT } else { EventFlags::IN };
-            epoll::modify(&self.epoll, &*socket, EventData::new_u64(id as u64), flags)
-                .map_err(|e| e.to_string())?;
+            epoll::modify(&self.epoll, &*socket, EventData::new_u64(id as u64), flags).map_err(|e| e.to_string())?;
             conn.wants_out = wants_out;
         }
         Ok(())

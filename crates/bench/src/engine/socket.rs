@@ -31,6 +31,5 @@ pub(crate) fn connect(address: SocketAddr, index: usize) -> io::Result<TcpStream
 
 fn source(address: SocketAddr, index: usize) -> Option<IpAddr> {
     let group = u8::try_from(index / PER_SOURCE).ok()?;
-    (group > 0 && address.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST))
-        .then(|| IpAddr::V4(Ipv4Addr::new(127, 0, 1, group)))
+    (group > 0 && address.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST)).then(|| IpAddr::V4(Ipv4Addr::new(127, 0, 1, group)))
 }

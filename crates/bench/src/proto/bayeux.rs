@@ -23,13 +23,7 @@ impl Bayeux {
     fn client(&self, channels: &[u16]) -> Box<dyn Client> {
         let host = self.address.to_string();
         let transport = if self.websocket { "websocket" } else { "long-polling" };
-        let session = Session {
-            transport,
-            channels: channels.to_vec(),
-            id: String::new(),
-            ready: false,
-            published: 0,
-        };
+        let session = Session { transport, channels: channels.to_vec(), id: String::new(), ready: false, published: 0 };
         if self.websocket {
             Box::new(OverWs { host, reader: ws::Reader::default(), session })
         } else {
@@ -139,10 +133,8 @@ impl Session {
     fn publication(&mut self, channel: u16, payload: &[u8]) -> String {
         self.published += 1;
         let payload = String::from_utf8_lossy(payload);
-        let message = format!(
-            r#"{{"id":"p","channel":"/bench/{channel}","clientId":"{}","data":"{payload}"}}"#,
-            self.id
-        );
+        let message =
+            format!(r#"{{"id":"p","channel":"/bench/{channel}","clientId":"{}","data":"{payload}"}}"#, self.id);
         if self.transport != "websocket" && self.published.is_multiple_of(KEEP_ALIVE) {
             return format!("[{message},{}]", self.empty_connect());
         }

@@ -41,8 +41,8 @@ impl App {
 
     /// Hex of HMAC-SHA256 with the secret.
     fn sign(&self, text: &str) -> Result<String, Fault> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.secret.as_bytes())
-            .map_err(|_| Fault::Unsupported("this secret"))?;
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(self.secret.as_bytes()).map_err(|_| Fault::Unsupported("this secret"))?;
         mac.update(text.as_bytes());
         Ok(hex::encode(mac.finalize().into_bytes()))
     }
@@ -261,7 +261,8 @@ mod tests {
         let (mut out, mut news) = (Vec::new(), Vec::new());
         let mut io = Io { out: &mut out, news: &mut news };
         client.receive(b"HTTP/1.1 101 Switching Protocols\r\n\r\n", &mut io).unwrap();
-        let established = r#"{"event":"pusher:connection_established","data":"{\"socket_id\":\"1.2\",\"activity_timeout\":120}"}"#;
+        let established =
+            r#"{"event":"pusher:connection_established","data":"{\"socket_id\":\"1.2\",\"activity_timeout\":120}"}"#;
         client.receive(&text_frame(established), &mut io).unwrap();
         assert!(!io.out.is_empty());
         let stamp = Stamp { channel: 4, seq: 0, sent: 1 };

@@ -6,11 +6,7 @@ pub(crate) struct Tail(Vec<u8>);
 
 impl Tail {
     /// Gives `parse` all that is there; it returns how many bytes it is done with, the rest is kept.
-    pub(crate) fn feed<E>(
-        &mut self,
-        input: &[u8],
-        parse: impl FnOnce(&[u8]) -> Result<usize, E>,
-    ) -> Result<(), E> {
+    pub(crate) fn feed<E>(&mut self, input: &[u8], parse: impl FnOnce(&[u8]) -> Result<usize, E>) -> Result<(), E> {
         if self.0.is_empty() {
             let done = parse(input)?;
             self.0.extend_from_slice(input.get(done..).unwrap_or_default());

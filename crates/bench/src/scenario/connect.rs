@@ -70,7 +70,12 @@ fn storm(protocol: &dyn Protocol, count: usize, server: &Processes) -> Result<St
     load.pool.turn(Duration::from_millis(50), &mut load.recorder)?;
     let cpu = Cpu::between_us(from, server.cpu()?);
     let count = as_f64(count as u64);
-    Ok(Storm { per_second: count / seconds, cpu_us: cpu / count, request: per(sent, count), answer: per(received, count) })
+    Ok(Storm {
+        per_second: count / seconds,
+        cpu_us: cpu / count,
+        request: per(sent, count),
+        answer: per(received, count),
+    })
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "mean sizes of handshakes")]

@@ -96,7 +96,9 @@ impl Bench {
             Kind::Mqtt => Box::new(mqtt::Mqtt::tcp(mqtt, qos, self.args.mqtt_version)),
             Kind::MqttWs => Box::new(mqtt::Mqtt::websocket(http, qos, self.args.mqtt_version)),
             Kind::Pusher => Box::new(pusher::Pusher { address: http, client_events: false, app: self.app.clone() }),
-            Kind::PusherClient => Box::new(pusher::Pusher { address: http, client_events: true, app: self.app.clone() }),
+            Kind::PusherClient => {
+                Box::new(pusher::Pusher { address: http, client_events: true, app: self.app.clone() })
+            }
             Kind::Bayeux => Box::new(bayeux::Bayeux { address: http, websocket: false }),
             Kind::BayeuxWs => Box::new(bayeux::Bayeux { address: http, websocket: true }),
         }
