@@ -23,6 +23,22 @@ pub struct ChannelValue(pub Channel);
 
 text_value!(ChannelValue, "channel", "A channel name, without wildcards.", "sensors/kitchen/temp");
 
+impl FilterValue {
+    /// The filter itself.
+    #[must_use]
+    pub fn get(&self) -> &Filter {
+        &self.0
+    }
+}
+
+impl ChannelValue {
+    /// The channel itself.
+    #[must_use]
+    pub fn get(&self) -> &Channel {
+        &self.0
+    }
+}
+
 impl Deref for FilterValue {
     type Target = Filter;
     fn deref(&self) -> &Filter {
