@@ -2,9 +2,12 @@
 //!
 //! - [`mapping`]: how channels are named here and on the bus;
 //! - [`proto`]: the protocol without input or output;
-//! - [`config`]: the `[pusher]` section.
+//! - [`config`]: the `[pusher]` section;
+//! - [`server`]: what stock clients and server SDKs connect to.
 
 #[cfg(feature = "runtime")]
 pub mod config;
 pub mod mapping;
 pub mod proto;
+#[cfg(feature = "runtime")]
+pub mod server;

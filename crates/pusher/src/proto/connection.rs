@@ -51,7 +51,12 @@ pub enum Action {
     /// Hand a client event to the other members.
     Publish(ClientEvent),
     /// The user is known now (again, if it already was): enter it in the list of users.
-    SignedIn(Arc<User>),
+    SignedIn {
+        /// Who.
+        user: Arc<User>,
+        /// What it signed in with before on this connection.
+        before: Option<Arc<User>>,
+    },
     /// Close with this code; the `pusher:error` is sent already.
     Close(Close),
 }
@@ -333,14 +338,14 @@ impl Connection {
         self.authorized = true;
         let cut = user.watchlist_cut;
         let user = Arc::new(user);
-        self.user = Some(user.clone());
+        let before = self.user.replace(user.clone());
         out.push(Action::Send(frame::signin_success(user_data)));
         if cut {
             let most = policy.limits.watchlist_users;
             let message = format!("The watchlist has more than {most} users; the first {most} are watched");
             out.push(Action::Send(frame::error(Some(4302), &message)));
         }
-        out.push(Action::SignedIn(user));
+        out.push(Action::SignedIn { user, before });
     }
 
     fn check_sign_in(&self, policy: &Policy, auth: &str, user_data: &str) -> Result<User, String> {

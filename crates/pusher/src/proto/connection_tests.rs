@@ -126,10 +126,10 @@ fn signing_in_opens_the_users_own_channel_alone() {
     let mut connection = connection();
     assert!(is_refused(&subscribe(&mut connection, &json!({"channel": "#server-to-user-ann", "auth": ""}))));
     let done = sign_in(&mut connection, r#"{"id":"ann","watchlist":["bob"]}"#);
-    assert!(matches!(done.as_slice(), [Action::Send(_), Action::SignedIn(user)] if user.watchlist == ["bob"]));
+    assert!(matches!(done.as_slice(), [Action::Send(_), Action::SignedIn { user, .. }] if user.watchlist == ["bob"]));
     joined(&subscribe(&mut connection, &json!({"channel": "#server-to-user-ann", "auth": ""})));
     assert!(is_refused(&subscribe(&mut connection, &json!({"channel": "#server-to-user-bob"}))));
-    assert!(matches!(sign_in(&mut connection, r#"{"id":"ann"}"#).as_slice(), [Action::Send(_), Action::SignedIn(_)]));
+    assert!(matches!(sign_in(&mut connection, r#"{"id":"ann"}"#).as_slice(), [Action::Send(_), Action::SignedIn { .. }]));
     assert_eq!(told(&sign_in(&mut connection, r#"{"id":"bob"}"#)), [("pusher:error".into(), json!(4009))]);
     let forged = json!({"auth": "demo-key:00", "user_data": "{\"id\":\"bob\"}"});
     let refused = send(&mut connection, &policy(), "pusher:signin", &forged);
@@ -145,7 +145,7 @@ fn a_long_watchlist_is_cut_and_said_so() {
         told(done.get(..2).unwrap()),
         [("pusher:signin_success".into(), Value::Null), ("pusher:error".into(), json!(4302))]
     );
-    assert!(matches!(done.get(2), Some(Action::SignedIn(user)) if user.watchlist.len() == 100));
+    assert!(matches!(done.get(2), Some(Action::SignedIn { user, .. }) if user.watchlist.len() == 100));
 }
 
 fn in_presence() -> Connection {
@@ -284,7 +284,7 @@ proptest! {
             for action in out {
                 match action {
                     Action::Send(text) => prop_assert!(serde_json::from_str::<Value>(&text).is_ok(), "{text}"),
-                    Action::Close(_) | Action::SignedIn(_) | Action::Publish(_) => prop_assert!(false, "{frame}"),
+                    Action::Close(_) | Action::SignedIn { .. } | Action::Publish(_) => prop_assert!(false, "{frame}"),
                     _ => {}
                 }
             }

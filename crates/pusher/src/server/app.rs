@@ -1,0 +1,127 @@
+//! One application at work.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use ratatosk_core::{Bus, Connector, EndReason};
+
+use super::{
+    client::Client, clock::Clock, encode::EventFrame, hooks::Hooks, registry::Registry, timers::Timers, users::Users,
+};
+use crate::{
+    config::AppSettings,
+    mapping::{NameError, Names},
+    proto::{close::Close, name::Kind, policy::Policy, socket_id::SocketId},
+};
+
+/// Connections told to leave at a time when the gateway stops: they come back at once, and not all at once.
+const WAVE: usize = 500;
+/// The rest between two waves.
+const WAVE_REST: Duration = Duration::from_millis(25);
+/// The longest time for all waves together.
+const ALL_WAVES: Duration = Duration::from_secs(3);
+
+/// See the module.
+pub(super) struct App {
+    pub(super) policy: Arc<Policy>,
+    pub(super) names: Arc<Names>,
+    pub(super) frame: Arc<EventFrame>,
+    pub(super) registry: Registry,
+    pub(super) users: Users,
+    pub(super) bus: Bus,
+    pub(super) connector: Connector,
+    pub(super) clock: Clock,
+    connections: Mutex<HashMap<SocketId, Arc<Client>>>,
+}
+
+impl App {
+    pub(super) fn new(settings: &AppSettings, bus: Bus, connector: Connector, clock: Clock) -> Self {
+        let policy = Arc::new(settings.policy.clone());
+        let hooks = Arc::new(Hooks::new(&settings.webhooks, clock));
+        let members = policy.limits.presence_members;
+        let registry = Registry::new(hooks, Arc::default(), clock, policy.subscription_count, members);
+        let frame = Arc::new(EventFrame::new(settings.names.clone(), settings.shares_names, connector));
+        let (users, connections) = (Users::default(), Mutex::default());
+        Self { policy, names: settings.names.clone(), frame, registry, users, bus, connector, clock, connections }
+    }
+
+    /// The channel of a name that the application may use.
+    pub(super) fn channel(&self, name: &str) -> Result<(ratatosk_core::Channel, Kind), NameError> {
+        self.names.channel(name, self.policy.limits.channel_name_bytes)
+    }
+
+    /// Whether one more connection may come.
+    pub(super) fn admits(&self) -> Result<(), Close> {
+        let most = self.policy.limits.connections;
+        match () {
+            () if !self.policy.enabled => Err(Close::AppDisabled),
+            () if most > 0 && self.connections.lock().len() >= most => Err(Close::OverQuota),
+            () => Ok(()),
+        }
+    }
+
+    /// A socket id that no connection has; it is kept by [`App::enter`].
+    pub(super) fn new_socket_id(&self) -> SocketId {
+        let connections = self.connections.lock();
+        loop {
+            let id = SocketId(fastrand::u32(1..), fastrand::u32(1..));
+            if !connections.contains_key(&id) {
+                return id;
+            }
+        }
+    }
+
+    pub(super) fn enter(&self, client: &Arc<Client>) {
+        self.connections.lock().insert(client.socket_id, client.clone());
+    }
+
+    pub(super) fn exit(&self, client: &Client) {
+        let mut connections = self.connections.lock();
+        connections.remove(&client.socket_id);
+        if connections.capacity() > 1024 && connections.len() < connections.capacity() / 8 {
+            connections.shrink_to_fit();
+        }
+    }
+
+    pub(super) fn client(&self, socket_id: &str) -> Option<Arc<Client>> {
+        self.connections.lock().get(&socket_id.parse().ok()?).cloned()
+    }
+
+    /// Tells every connection to come back elsewhere, in waves.
+    pub(super) async fn drain(&self) {
+        let clients: Vec<Arc<Client>> = self.connections.lock().values().cloned().collect();
+        let waves = u32::try_from(clients.len().div_ceil(WAVE)).unwrap_or(u32::MAX).max(1);
+        let rest = WAVE_REST.min(ALL_WAVES / waves);
+        for (index, wave) in clients.chunks(WAVE).enumerate() {
+            if index > 0 {
+                tokio::time::sleep(rest).await;
+            }
+            wave.iter().for_each(|client| client.end(EndReason::Drain));
+        }
+    }
+
+    /// Serves what is due at a time, for ever.
+    pub(super) async fn keep_time(&self) {
+        let (hooks, timers): (&Hooks, &Timers) = (&self.registry.hooks, &self.registry.timers);
+        loop {
+            let (more_hooks, more_timers) = (hooks.changed.notified(), timers.changed.notified());
+            let now = self.clock.now();
+            hooks.tick(now);
+            while let Some(channel) = timers.due(now) {
+                self.registry.due(&channel);
+            }
+            let next = hooks.deadline().into_iter().chain(timers.next()).min();
+            let due = async {
+                match next {
+                    Some(at) => tokio::time::sleep_until(self.clock.instant(at)).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = due => {}
+                () = more_hooks => {}
+                () = more_timers => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! The state machine of a connection joined to the world: each action is carried out here, for every transport.
+
+use std::sync::Arc;
+
+use ratatosk_core::{
+    EndReason, Filter, Message, MonitorEvent, Origin, Peer, Publication, Session, SessionConfig, SubscribeOptions,
+};
+use tokio::time::Instant;
+
+use super::{
+    app::App,
+    client::{Client, Link},
+    encode::{JSON, payload},
+    packet::Packet,
+};
+use crate::proto::{
+    close::Close,
+    command::Data,
+    connection::{Action, ClientEvent, Connection, Held, Refusal},
+    frame,
+    member::{Member, User},
+    name::Kind,
+    socket_id::SocketId,
+    webhook::Event,
+};
+
+/// See the module.
+pub(super) struct Driver {
+    app: Arc<App>,
+    machine: Connection,
+    client: Arc<Client>,
+    session: Session,
+}
+
+impl Driver {
+    /// Opens the session of a connection and enters it in the application.
+    pub(super) fn open(app: Arc<App>, socket_id: SocketId, link: Link) -> Self {
+        let connector = app.connector;
+        app.bus.monitor().emit(MonitorEvent::ConnectionOpened { connector });
+        let peer: Arc<dyn Peer> = match &link {
+            Link::Socket(peer) => peer.clone(),
+            Link::Http(peer) => peer.clone(),
+        };
+        let session = app.bus.open_session(SessionConfig::client(socket_id.to_string(), connector), peer);
+        let client = Arc::new(Client { socket_id, session: session.id(), link });
+        app.enter(&client);
+        let machine = Connection::new(&app.policy, socket_id, app.clock.now());
+        Self { app, machine, client, session }
+    }
+
+    /// The first frame.
+    pub(super) fn greet(&self) {
+        self.client.release(Vec::new(), None);
+        self.client.tell(&frame::established(self.client.socket_id, self.app.policy.activity_timeout_s));
+    }
+
+    /// A text frame came. `Some` ends the connection.
+    pub(super) async fn text(&mut self, text: &str) -> Option<Close> {
+        let mut actions = Vec::new();
+        self.machine.on_text(&self.app.policy, text, self.app.clock.now(), &mut actions);
+        self.act(actions).await
+    }
+
+    /// A binary frame came.
+    pub(super) async fn binary(&mut self) -> Option<Close> {
+        let mut actions = Vec::new();
+        self.machine.on_binary(self.app.clock.now(), &mut actions);
+        self.act(actions).await
+    }
+
+    /// Some other sign of life came.
+    pub(super) fn heard(&mut self) {
+        self.machine.heard(self.app.clock.now());
+    }
+
+    /// When [`Driver::tick`] wants to be called.
+    pub(super) fn deadline(&self) -> Instant {
+        self.app.clock.instant(self.machine.deadline(&self.app.policy))
+    }
+
+    /// Time has passed. `Some` ends the connection.
+    pub(super) async fn tick(&mut self) -> Option<Close> {
+        let mut actions = Vec::new();
+        self.machine.on_deadline(&self.app.policy, self.app.clock.now(), &mut actions);
+        self.act(actions).await
+    }
+
+    /// The connection is over.
+    pub(super) fn close(mut self, reason: EndReason) {
+        for (channel, held) in self.machine.take_held() {
+            self.app.registry.leave(&channel, held.ticket, held.member.as_ref());
+        }
+        if let Some(user) = self.machine.user() {
+            self.app.users.sign_out(user, &self.client);
+        }
+        self.app.exit(&self.client);
+        self.session.close(reason);
+        let connector = self.app.connector;
+        self.app.bus.monitor().emit(MonitorEvent::ConnectionClosed { connector, reason });
+    }
+
+    async fn act(&mut self, actions: Vec<Action>) -> Option<Close> {
+        for action in actions {
+            match action {
+                Action::Send(text) => self.client.tell(&text),
+                Action::Subscribe { channel, kind, member } => self.subscribe(channel, kind, member).await,
+                Action::Confirm { channel, .. } => self.app.registry.confirm(&channel, &self.client),
+                Action::Unsubscribe { channel, held } => self.unsubscribe(&channel, &held),
+                Action::Publish(event) => self.publish(event).await,
+                Action::SignedIn { user, before } => self.signed_in(&user, before.as_deref()),
+                Action::Close(close) => return Some(close),
+            }
+        }
+        None
+    }
+
+    async fn subscribe(&mut self, channel: Arc<str>, kind: Kind, member: Option<Arc<Member>>) {
+        let filter = match self.filter(&channel) {
+            Ok(filter) => filter,
+            Err(refusal) => return self.refuse(&channel, &refusal),
+        };
+        // Held, so that success comes before every message, and the kept event between the two.
+        self.client.hold();
+        let slot = self.app.registry.join(&channel, kind, member.as_ref(), &self.client);
+        let Ok(slot) = slot else {
+            self.client.release(Vec::new(), None);
+            let most = self.app.policy.limits.presence_members;
+            let refusal = Refusal::limit(format!("The presence channel is full: at most {most} users"));
+            return self.refuse(&channel, &refusal);
+        };
+        self.machine.set_ticket(&channel, slot);
+        let options = SubscribeOptions { no_local: true, ..SubscribeOptions::default() };
+        let cut = self.session.subscribe(filter.clone(), options).cut;
+        let kept = self.kept(&filter, cut).await;
+        let miss = kind.cache && kept.is_empty();
+        self.client.release(kept, miss.then(|| Packet::new(&frame::cache_miss(&channel))));
+        if miss {
+            self.app.registry.missed(&channel);
+        }
+    }
+
+    /// What is shown to a new subscriber before live messages: those come after the cut.
+    async fn kept(&self, filter: &Filter, cut: u64) -> Vec<Arc<Message>> {
+        match self.app.bus.last_values(filter).await {
+            Ok(mut kept) => {
+                let now = std::time::Instant::now();
+                kept.retain(|message| message.seq <= cut && !message.is_expired(now));
+                kept
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the last value of a channel could not be read");
+                Vec::new()
+            }
+        }
+    }
+
+    fn filter(&self, channel: &str) -> Result<Filter, Refusal> {
+        let (channel, _) = self.app.channel(channel).map_err(|error| Refusal::channel(error.to_string()))?;
+        Filter::new(channel.as_str()).map_err(|error| Refusal::channel(error.to_string()))
+    }
+
+    fn refuse(&mut self, channel: &str, refusal: &Refusal) {
+        self.machine.forget(channel);
+        refusal.frames(channel).iter().for_each(|text| self.client.tell(text));
+    }
+
+    fn unsubscribe(&self, channel: &Arc<str>, held: &Held) {
+        if let Ok(filter) = self.filter(channel) {
+            self.session.unsubscribe(&filter);
+        }
+        self.app.registry.leave(channel, held.ticket, held.member.as_ref());
+    }
+
+    async fn publish(&self, event: ClientEvent) {
+        let Ok((channel, _)) = self.app.channel(&event.channel) else { return };
+        self.app.bus.admission().await;
+        let mut origin = Origin::connector(self.app.connector);
+        origin.session = Some(self.session.id());
+        origin.client_id = Some(self.session.client_id().clone());
+        origin.user = event.user_id.as_deref().map(Arc::from);
+        let mut publication = Publication::new(channel, payload(&event.data), origin).with_event(event.event.as_str());
+        if matches!(event.data, Data::Json(_)) {
+            publication.extras_mut().content_type = Some(JSON.into());
+        }
+        if self.app.bus.publish(publication).is_err() {
+            return self.client.tell(&frame::error(None, "The event was not taken"));
+        }
+        let hooks = &self.app.registry.hooks;
+        if hooks.wants("client_event") {
+            hooks.tell(self.client_event(event));
+        }
+    }
+
+    fn client_event(&self, event: ClientEvent) -> Event {
+        let data = match event.data {
+            Data::Text(text) => serde_json::Value::String(text),
+            Data::Json(json) => serde_json::from_str(&json).unwrap_or(serde_json::Value::String(json)),
+        };
+        let (channel, socket_id) = (event.channel.to_string(), self.client.socket_id.to_string());
+        Event::ClientEvent { channel, event: event.event, data, socket_id, user_id: event.user_id }
+    }
+
+    fn signed_in(&self, user: &Arc<User>, before: Option<&User>) {
+        self.app.users.sign_in(user, before, &self.client);
+    }
+}

@@ -1,0 +1,89 @@
+//! How a message of the bus is written for Pusher clients.
+
+use std::sync::{Arc, LazyLock};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use ratatosk_connector::stream::Frame;
+use ratatosk_core::{Connector, Form, Kind, Message};
+
+use super::packet;
+use crate::{
+    mapping::Names,
+    proto::{
+        command::Data,
+        frame,
+        name::{Class, is_reserved_event},
+    },
+};
+
+/// The form of every application that shares the bus's names.
+static SHARED: LazyLock<Form> = LazyLock::new(|| Form::register("pusher.event"));
+
+/// The event of a message that names none, or one that only Pusher itself may send.
+const DEFAULT_EVENT: &str = "message";
+
+/// The mark of a client event whose data was not a string.
+pub(super) const JSON: &str = "application/json";
+
+/// Writes messages under the names of one application.
+pub(super) struct EventFrame {
+    names: Arc<Names>,
+    form: Form,
+    connector: Connector,
+}
+
+impl EventFrame {
+    pub(super) fn new(names: Arc<Names>, shared: bool, connector: Connector) -> Self {
+        let form = if shared { *SHARED } else { Form::register("pusher.event of a namespace") };
+        Self { names, form, connector }
+    }
+
+    /// The frame's text, or `None` where the channel has no Pusher name.
+    pub(super) fn text(&self, message: &Message) -> Option<String> {
+        let channel = self.names.name(&message.channel)?;
+        let event = message.event().filter(|event| !is_reserved_event(event)).unwrap_or(DEFAULT_EVENT);
+        let from_client = message.origin.connector == self.connector && event.starts_with("client-");
+        let user = message.origin.user.as_deref();
+        let present = crate::proto::name::Kind::of(&channel, usize::MAX).is_ok_and(|kind| kind.class == Class::Presence);
+        let user = user.filter(|_| from_client && present);
+        Some(frame::event(&channel, event, &data(message, from_client), user))
+    }
+}
+
+impl Frame for EventFrame {
+    fn form(&self) -> Form {
+        self.form
+    }
+
+    fn encode(&self, message: &Message) -> Bytes {
+        self.text(message).map_or_else(Bytes::new, |text| packet::text_frame(&text).0)
+    }
+}
+
+/// The data of a message: a string, as Pusher sends it, but for client events, which are passed on as they came.
+pub(super) fn data(message: &Message, from_client: bool) -> Data {
+    match (message.kind(), std::str::from_utf8(&message.payload)) {
+        (Kind::Json, Ok(text)) if from_client && message.content_type() == Some(JSON) => Data::Json(text.to_owned()),
+        (Kind::Json | Kind::Text, Ok(text)) => Data::Text(text.to_owned()),
+        _ => Data::Text(format!(r#"{{"$b64":"{}"}}"#, BASE64_STANDARD.encode(&message.payload))),
+    }
+}
+
+/// The payload of what a client published: the text of a string, the JSON of anything else, the bytes of a `{"$b64"}`.
+pub(super) fn payload(data: &Data) -> Bytes {
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Binary<'a> {
+        #[serde(rename = "$b64", borrow)]
+        b64: std::borrow::Cow<'a, str>,
+    }
+    let text = data.as_str();
+    if text.starts_with('{')
+        && let Ok(binary) = serde_json::from_str::<Binary<'_>>(text)
+        && let Ok(bytes) = BASE64_STANDARD.decode(&*binary.b64)
+    {
+        return bytes.into();
+    }
+    Bytes::copy_from_slice(text.as_bytes())
+}
