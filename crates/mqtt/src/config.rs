@@ -1,6 +1,6 @@
 //! The `[mqtt]` section, and the keys of an upstream of kind `mqtt`.
 
-use ratatosk_connector::config_types::{BufferConfig, ClientTlsConfig, Duration, Listen, Secret};
+use ratatosk_connector::config_types::{BufferConfig, ClientTlsConfig, Duration, Listen, Secret, Size, UrlValue};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -34,8 +34,24 @@ pub struct MqttUpstreamConfig {
     pub password: Option<Secret>,
     /// Whether the broker forgets our session when we leave. `false` lets QoS 1 and 2 messages wait there.
     pub clean_session: bool,
-    /// How often we show that we are alive.
+    /// How long the broker keeps our session after we left, with `clean_session = false` (MQTT 5; older brokers keep it
+    /// as they please).
+    pub session_expiry: Duration,
+    /// How often we show that we are alive, in whole seconds; each time the round trip is measured. `"0s"` is never.
     pub keep_alive: Duration,
+    /// How long connecting may take, with all handshakes.
+    pub connect_timeout: Duration,
+    /// How long the broker may leave a QoS 1 or 2 message unacknowledged before the connection is made anew.
+    pub ack_timeout: Duration,
+    /// At most this many QoS 1 and 2 messages are unacknowledged at once; an MQTT 5 broker may ask for fewer.
+    #[schemars(range(min = 1))]
+    pub max_inflight: u16,
+    /// The largest packet taken from the broker.
+    pub max_packet_size: Size,
+    /// More addresses of the same broker or cluster, tried in turn when one fails.
+    pub also: Vec<UrlValue>,
+    /// Subscribes as a member of this shared subscription, so that several gateways divide the messages.
+    pub share: Option<String>,
     /// Trust and our certificate, for `mqtts://` and `mqtt+wss://`.
     pub tls: ClientTlsConfig,
     /// What the broker publishes for us when we vanish.
@@ -52,7 +68,14 @@ impl Default for MqttUpstreamConfig {
             username: None,
             password: None,
             clean_session: true,
+            session_expiry: Duration::from_secs(24 * 3600),
             keep_alive: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(10),
+            ack_timeout: Duration::from_secs(30),
+            max_inflight: 256,
+            max_packet_size: Size::from_mib(16),
+            also: Vec::new(),
+            share: None,
             tls: ClientTlsConfig::default(),
             will: None,
             buffer: BufferConfig::default(),
