@@ -1,12 +1,12 @@
-//! Where event streams meet the model: how a message becomes an event. (The other way round is `client/inbound.rs`'s rule, which
-//! uses [`publication`].)
+//! Where event streams meet the model: how a message becomes an event. (The other way round is [`inbound`].)
 //!
 //! Channel names need no mapping: the canonical name stands in the query and in the envelope as it is.
 
 use crate::proto::envelope::{Data, Envelope};
 use crate::proto::parser::Event;
 use bytes::{Bytes, BytesMut};
-use ratatosk_core::{Channel, Form, Kind, Message, Origin, Publication};
+use ratatosk_core::message::{Extras, Properties};
+use ratatosk_core::{Channel, Form, Kind, Message};
 use std::sync::{Arc, LazyLock};
 
 /// The name of the property that carries a foreign stream's event id.
@@ -76,6 +76,7 @@ fn envelope<'a>(id: &'a str, message: &'a Message, retained: bool) -> Envelope<'
     let mut envelope = Envelope::new(message.channel.as_str(), id, message.time_ms, data(message));
     envelope.retained = retained;
     envelope.user = message.origin.user.as_deref();
+    envelope.hops = &message.origin.hops;
     if let Some(extras) = message.extras() {
         envelope.event = extras.event.as_deref();
         envelope.content_type = extras.content_type.as_deref();
@@ -95,19 +96,16 @@ fn data(message: &Message) -> Data<'_> {
     }
 }
 
-/// What a foreign stream's event becomes: its type the event name (`message`, the default type, is no name), its id the property
-/// [`ID_PROPERTY`], its data the payload.
+/// What a foreign stream's event becomes: its data the payload, its type the event name (`message`, the default type, is no name),
+/// its id the property [`ID_PROPERTY`].
 #[must_use]
-pub fn publication(channel: Channel, event: Event, origin: Origin) -> Publication {
-    let mut publication = Publication::new(channel, event.data, origin);
-    if let Some(name) = event.event.filter(|name| name != "message") {
-        publication.extras_mut().event = Some(name.into());
-    }
+pub fn inbound(event: Event) -> (Bytes, Option<Box<Extras>>) {
+    let name = event.event.filter(|name| name != "message");
+    let mut properties = Properties::new();
     if !event.id.is_empty() {
-        publication
-            .extras_mut()
-            .properties
-            .push((Arc::from(ID_PROPERTY), event.id));
+        properties.push((Arc::from(ID_PROPERTY), event.id));
     }
-    publication
+    let plain = name.is_none() && properties.is_empty();
+    let extras = (!plain).then(|| Extras { event: name.map(Arc::from), properties, ..Extras::default() });
+    (event.data.into(), extras.map(Box::new))
 }

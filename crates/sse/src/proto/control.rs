@@ -74,13 +74,7 @@ mod tests {
     #[test]
     fn resume_reports_exactly_what_is_known() {
         let mut out = BytesMut::new();
-        let mut resume = Resume {
-            requested: None,
-            recovered: true,
-            replayed: 0,
-            oldest: None,
-            missing: None,
-        };
+        let mut resume = Resume { requested: None, recovered: true, replayed: 0, oldest: None, missing: None };
         resume.encode(&mut out, None);
         resume.requested = Some("x\n\"y");
         resume.recovered = false;
@@ -100,9 +94,6 @@ mod tests {
         let mut out = BytesMut::new();
         encode_lost(&mut out, 12);
         encode_token_expiring(&mut out, 60);
-        assert_eq!(
-            &out[..],
-            b"event: lost\ndata: {\"lost\":12}\n\nevent: token-expiring\ndata: {\"seconds\":60}\n\n"
-        );
+        assert_eq!(&out[..], b"event: lost\ndata: {\"lost\":12}\n\nevent: token-expiring\ndata: {\"seconds\":60}\n\n");
     }
 }

@@ -118,10 +118,7 @@ mod tests {
 
     #[test]
     fn plain_event_has_its_three_fields() {
-        assert_eq!(
-            event(Some("e.1"), Some("tick"), b"hello"),
-            "id: e.1\nevent: tick\ndata: hello\n\n"
-        );
+        assert_eq!(event(Some("e.1"), Some("tick"), b"hello"), "id: e.1\nevent: tick\ndata: hello\n\n");
     }
 
     #[test]
@@ -131,10 +128,7 @@ mod tests {
 
     #[test]
     fn each_kind_of_line_end_starts_a_new_data_line() {
-        assert_eq!(
-            event(None, None, b"a\rb\nc\r\nd"),
-            "data: a\ndata: b\ndata: c\ndata: d\n\n"
-        );
+        assert_eq!(event(None, None, b"a\rb\nc\r\nd"), "data: a\ndata: b\ndata: c\ndata: d\n\n");
         assert_eq!(event(None, None, b"\n\n"), "data: \ndata: \ndata: \n\n");
         assert_eq!(event(None, None, b"\r\n\r\n"), "data: \ndata: \ndata: \n\n");
         assert_eq!(event(None, None, b"\n\r"), "data: \ndata: \ndata: \n\n");
@@ -169,9 +163,6 @@ mod tests {
         encode_retry(&mut out, Duration::ZERO);
         encode_retry(&mut out, Duration::MAX);
         encode_cursor(&mut out, "e.7");
-        assert_eq!(
-            &out[..],
-            b"retry: 3050\n\nretry: 0\n\nretry: 18446744073709551615\n\nid: e.7\n\n"
-        );
+        assert_eq!(&out[..], b"retry: 3050\n\nretry: 0\n\nretry: 18446744073709551615\n\nid: e.7\n\n");
     }
 }

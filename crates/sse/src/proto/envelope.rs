@@ -61,6 +61,8 @@ pub struct Envelope<'a> {
     pub reply_to: Option<&'a str>,
     /// Correlation data for that answer, in base64.
     pub correlation: Option<&'a [u8]>,
+    /// Ids of the gateways it passed before this one; written only when there are some.
+    pub hops: &'a [Arc<str>],
 }
 
 impl<'a> Envelope<'a> {
@@ -79,6 +81,7 @@ impl<'a> Envelope<'a> {
             content_type: None,
             reply_to: None,
             correlation: None,
+            hops: &[],
         }
     }
 
@@ -109,12 +112,7 @@ impl<'a> Envelope<'a> {
 
     /// Appends the whole event in raw format: the payload alone, line by line. With `named` the event type is the message's.
     pub fn encode_raw_event(&self, out: &mut BytesMut, named: bool) {
-        encode_event(
-            out,
-            self.cursor(),
-            self.event.filter(|_| named),
-            self.data.bytes(),
-        );
+        encode_event(out, self.cursor(), self.event.filter(|_| named), self.data.bytes());
     }
 
     fn cursor(&self) -> Option<&'a str> {
@@ -156,6 +154,10 @@ impl<'a> Envelope<'a> {
             out.put_slice(b",\"properties\":");
             put_pairs(out, self.properties);
         }
+        if !self.hops.is_empty() {
+            out.put_slice(b",\"hops\":");
+            put_strings(out, self.hops);
+        }
     }
 
     /// Enough for the common case without a second allocation.
@@ -167,6 +169,16 @@ impl<'a> Envelope<'a> {
         };
         data + self.channel.len() + self.id.len() + 96
     }
+}
+
+fn put_strings(out: &mut BytesMut, texts: &[Arc<str>]) {
+    let mut separator = b'[';
+    for text in texts {
+        out.put_u8(separator);
+        put_string(out, text);
+        separator = b',';
+    }
+    out.put_u8(b']');
 }
 
 fn put_pairs(out: &mut BytesMut, pairs: &[(Arc<str>, Arc<str>)]) {
@@ -191,18 +203,14 @@ mod tests {
     fn json(envelope: &Envelope<'_>) -> serde_json::Value {
         let mut out = BytesMut::new();
         envelope.write_json(&mut out);
-        assert!(
-            !out.contains(&b'\n') && !out.contains(&b'\r'),
-            "the envelope is one line"
-        );
+        assert!(!out.contains(&b'\n') && !out.contains(&b'\r'), "the envelope is one line");
         serde_json::from_slice(&out).unwrap()
     }
 
     #[test]
     fn a_plain_message_has_just_the_four_fields() {
         let mut out = BytesMut::new();
-        Envelope::new("a/b", "e.1", 17, Data::Json(b"{\"c\": 21.50}"))
-            .encode_event(&mut out, false);
+        Envelope::new("a/b", "e.1", 17, Data::Json(b"{\"c\": 21.50}")).encode_event(&mut out, false);
         assert_eq!(
             &out[..],
             b"id: e.1\ndata: {\"channel\":\"a/b\",\"id\":\"e.1\",\"time\":17,\"data\":{\"c\": 21.50}}\n\n"
@@ -211,17 +219,7 @@ mod tests {
 
     #[test]
     fn hostile_text_arrives_as_it_was() {
-        for text in [
-            "",
-            "\0",
-            "\r",
-            "\r\n",
-            "\n\n\n",
-            "\u{feff}x",
-            "a\u{2028}b",
-            "\"\\",
-            "data: x",
-        ] {
+        for text in ["", "\0", "\r", "\r\n", "\n\n\n", "\u{feff}x", "a\u{2028}b", "\"\\", "data: x"] {
             let read = json(&Envelope::new("a", "e.1", 0, Data::Text(text)));
             assert_eq!(read["data"], *text);
             assert!(read.get("encoding").is_none());
@@ -230,24 +228,14 @@ mod tests {
 
     #[test]
     fn binary_is_base64_and_says_so() {
-        let read = json(&Envelope::new(
-            "a",
-            "e.1",
-            0,
-            Data::Binary(&[0xff, 0x00, 0x0d]),
-        ));
+        let read = json(&Envelope::new("a", "e.1", 0, Data::Binary(&[0xff, 0x00, 0x0d])));
         assert_eq!(read["data"], "/wAN");
         assert_eq!(read["encoding"], "base64");
     }
 
     #[test]
     fn pretty_json_is_one_line_with_the_same_value() {
-        let read = json(&Envelope::new(
-            "a",
-            "e.1",
-            0,
-            Data::Json(b"\n{\r\n\"a\":\r[1,\n2]}\n"),
-        ));
+        let read = json(&Envelope::new("a", "e.1", 0, Data::Json(b"\n{\r\n\"a\":\r[1,\n2]}\n")));
         assert_eq!(read["data"], serde_json::json!({"a": [1, 2]}));
     }
 
@@ -262,11 +250,14 @@ mod tests {
         envelope.content_type = Some("text/plain");
         envelope.reply_to = Some("r/1");
         envelope.correlation = Some(&[1, 2]);
+        let hops = ["one".into(), "two".into()];
+        envelope.hops = &hops;
         assert_eq!(
             json(&envelope),
             serde_json::json!({"channel": "a\"b", "id": "e.1", "time": 0, "data": "x", "event": "tick\n", "user": "ann",
                 "content_type": "text/plain", "reply_to": "r/1", "correlation": "AQI=", "retained": true,
-                "properties": [["k", "1"], ["k", "2"]]})
+                "properties": [["k", "1"], ["k", "2"]],
+                "hops": ["one", "two"]})
         );
     }
 

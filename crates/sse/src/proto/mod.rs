@@ -4,5 +4,5 @@
 pub mod control;
 pub mod encoder;
 pub mod envelope;
-mod json;
+pub(crate) mod json;
 pub mod parser;

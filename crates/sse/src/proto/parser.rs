@@ -25,10 +25,7 @@ pub struct Limits {
 impl Default for Limits {
     /// 4 MiB a line, 16 MiB an event.
     fn default() -> Self {
-        Self {
-            line: 4 << 20,
-            event: 16 << 20,
-        }
+        Self { line: 4 << 20, event: 16 << 20 }
     }
 }
 
@@ -216,11 +213,7 @@ impl Parser {
         let event = self.event.take();
         if std::mem::take(&mut self.has_data) {
             let data = std::mem::take(&mut self.data);
-            sink(Event {
-                id: self.last_event_id.clone(),
-                event,
-                data,
-            });
+            sink(Event { id: self.last_event_id.clone(), event, data });
         }
     }
 }
@@ -234,9 +227,6 @@ fn milliseconds(value: &[u8]) -> Option<Duration> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let number = value.iter().fold(0_u64, |sum, digit| {
-        sum.saturating_mul(10)
-            .saturating_add(u64::from(digit - b'0'))
-    });
+    let number = value.iter().fold(0_u64, |sum, digit| sum.saturating_mul(10).saturating_add(u64::from(digit - b'0')));
     Some(Duration::from_millis(number))
 }

@@ -1,0 +1,59 @@
+//! The client side: follows a foreign event stream, and sends to its publish URL.
+//!
+//! One attempt at a time, as [`ClientSide`] asks. What outlives a connection is the place in the stream (`Last-Event-ID`) and the
+//! reconnection time the server asked for; both count from the moment the bus has taken the events before them.
+
+mod answer;
+mod attempt;
+mod facts;
+mod http;
+mod inbound;
+mod publish;
+mod rules;
+mod settings;
+mod template;
+
+pub use facts::{Facts, FactsCell};
+pub use rules::{EventRuleError, event_rule};
+pub use settings::SetupError;
+
+use crate::config::SseUpstreamConfig;
+use ratatosk_connector::upstream::{ClientSide, Ended, Port};
+use settings::Settings;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The client side of one SSE upstream.
+#[derive(Debug)]
+pub struct SseClient {
+    settings: Arc<Settings>,
+    http: reqwest::Client,
+    cursor: Arc<str>,
+    retry: Option<Duration>,
+    facts: Arc<FactsCell>,
+}
+
+impl SseClient {
+    /// Checks the configuration and reads its certificates; connects to nothing.
+    ///
+    /// # Errors
+    /// A URL, header, proxy, template or certificate that cannot be used.
+    pub fn new(url: &url::Url, config: &SseUpstreamConfig) -> Result<Self, SetupError> {
+        let settings = Settings::new(url, config)?;
+        let http = http::client(&settings, config)?;
+        let cursor = config.last_event_id.as_deref().unwrap_or_default().into();
+        Ok(Self { settings: Arc::new(settings), http, cursor, retry: None, facts: Arc::default() })
+    }
+
+    /// What an operator may see of the stream, also while it is down.
+    #[must_use]
+    pub fn facts(&self) -> Arc<FactsCell> {
+        self.facts.clone()
+    }
+}
+
+impl ClientSide for SseClient {
+    async fn attempt(&mut self, port: &mut Port) -> Ended {
+        attempt::run(self, port).await
+    }
+}
