@@ -9,3 +9,4 @@ pub mod http;
 pub mod lifecycle;
 pub mod socket;
 pub mod stream;
+pub mod websocket;
