@@ -8,7 +8,7 @@ pub use self::{
     listener::{HttpLimits, HttpListener},
     origins::Origins,
     problem::Problem,
-    takeover::{Taken, Takeover},
+    takeover::{Permit, Taken, Takeover},
 };
 
 mod listener;

@@ -51,7 +51,7 @@ fn spec(upstream: &Upstream, connector: &'static str) -> BridgeSpec {
         inbound: upstream.inbound.clone(),
         outbound: upstream.outbound.clone(),
         mode,
-        backoff: BackoffConfig { max: upstream.max_backoff.get(), ..BackoffConfig::default() },
+        backoff: BackoffConfig { cap: upstream.max_backoff.get(), ..BackoffConfig::default() },
         guard: upstream.guard,
         ..BridgeSpec::new(upstream.name.clone(), Connector::register(connector))
     }
