@@ -32,9 +32,16 @@ impl Connectors {
             &resolved.sse,
             resolved.limits.max_payload(),
         );
+        let bayeux = ratatosk_bayeux::server::BayeuxServer::new(ratatosk_bayeux::server::ServerConfig {
+            config: resolved.bayeux.clone(),
+            bus: bus.clone(),
+            life: life.clone(),
+            origins: origins.clone(),
+        });
         let router = Router::new()
             .merge(page::router())
             .merge(sse.router())
+            .merge(bayeux.router())
             .layer(from_fn_with_state(origins, preflight));
         Ok(Self { router })
     }

@@ -1,5 +1,7 @@
 //! What the server advises (Bayeux 1.0, section "advice").
 
+use ratatosk_core::EndReason;
+
 use crate::proto::Millis;
 
 /// What the client should do when a request is answered or has failed.
@@ -33,6 +35,26 @@ impl Advice {
     /// The session has ended and none is wanted.
     pub const NONE: Self =
         Self { reconnect: Reconnect::None, interval: Some(0), timeout: None, multiple_clients: false };
+
+    /// What a session's last reply says, by why it ended.
+    #[must_use]
+    pub fn farewell(reason: EndReason, session: &str) -> Self {
+        use EndReason::{Closed, Drain, Io, Limit, Slow, TakenOver, Timeout};
+        match reason {
+            Slow | Limit | Timeout | TakenOver | Closed | Io => Self::HANDSHAKE,
+            // Spread over three seconds, so that a restart does not meet all clients at once.
+            Drain => {
+                let spread = session.bytes().fold(0_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+                Self {
+                    reconnect: Reconnect::Retry,
+                    interval: Some(spread % 3000),
+                    timeout: None,
+                    multiple_clients: false,
+                }
+            }
+            _ => Self::NONE,
+        }
+    }
 
     /// Appends the JSON object.
     pub fn write(&self, out: &mut Vec<u8>) {

@@ -84,7 +84,7 @@ impl<M: Item> Session<M> {
         let timesync = hold.timesync.and_then(|request| request.answer(processed));
         let stamp = hold.timestamp.then(|| timestamp::format(context.wall));
         let advice = match self.ended {
-            Some(_) => Some(Advice::NONE),
+            Some(reason) => Some(Advice::farewell(reason, &self.id)),
             None => hold.advice.then(|| self.advice(may_hold)),
         };
         let mut reply = Vec::with_capacity(128);

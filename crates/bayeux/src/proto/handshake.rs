@@ -39,7 +39,7 @@ pub fn negotiate(message: &Inbound<'_>, terms: &Terms) -> Result<Agreed, Fault> 
     Ok(Agreed {
         ack: terms.ack && ext.ack.is_some_and(|raw| raw.get() == "true" || raw.get().starts_with('{')),
         replay: terms.replay && replay::is_on(ext.replay),
-        gateway: ext.ratatosk.is_some(),
+        gateway: ext.hops.is_some(),
         timeout,
         interval,
     })

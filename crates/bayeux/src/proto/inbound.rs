@@ -184,9 +184,9 @@ pub struct Ext<'a> {
     /// The key of a publisher without a session.
     #[serde(borrow)]
     pub key: Option<&'a RawValue>,
-    /// What gateways of this kind tell each other: the gateways a message has passed.
-    #[serde(borrow)]
-    pub ratatosk: Option<&'a RawValue>,
+    /// The gateways that a message has passed; at the handshake it says that the far end is one.
+    #[serde(borrow, rename = "ratatosk-hops")]
+    pub hops: Option<&'a RawValue>,
 }
 
 /// Reads a JSON string; `None` for any other value.

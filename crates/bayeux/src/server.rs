@@ -1,0 +1,22 @@
+//! The server side: mounts on the HTTP listener.
+//!
+//! Requests become batches for [`process`], which drives the sessions' machines. What a request is answered with
+//! goes out by HTTP ([`http`]), JSONP, WebSocket or Faye's event stream.
+
+pub(crate) mod clock;
+mod cookie;
+mod directory;
+mod encode;
+mod host;
+mod link;
+mod live;
+mod mount;
+mod process;
+mod service;
+mod sweep;
+mod web;
+
+pub use self::{
+    mount::{BayeuxServer, ServerConfig},
+    service::{ServiceCall, ServiceHandler},
+};

@@ -1,0 +1,155 @@
+//! What a session's machine can do to the bus.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use ratatosk_connector::upstream::hops;
+use ratatosk_core::{
+    Bus, Channel, Filter, Kind, Message, Origin, Position, Publication, PublishError, Session as BusSession,
+    SubscribeOptions,
+};
+
+use crate::{
+    proto::{
+        fault::Fault,
+        inbound::{Inbound, text},
+        machine::Host,
+        payload::{BINARY_PROPERTY, Payload, write_fields},
+        replay::Replay,
+        reply::string,
+    },
+    server::{live::Live, mount::Mount, service::ServiceCall},
+};
+
+/// The bus, for one message of one session.
+pub(crate) struct BusHost<'a> {
+    pub(crate) live: &'a Arc<Live>,
+    pub(crate) bus: &'a BusSession,
+    /// What the session is to be shown: last values, history, answers of services.
+    pub(crate) shown: Vec<Arc<Message>>,
+    /// Answers of services, which go to this session alone.
+    pub(crate) answers: Vec<Bytes>,
+}
+
+impl Host for BusHost<'_> {
+    fn subscribe(&mut self, filter: &Filter, replay: Option<Replay>) -> Result<(), Fault> {
+        let subscribed = self.bus.subscribe(filter.clone(), SubscribeOptions::default());
+        if !subscribed.new && replay.is_none() {
+            return Ok(());
+        }
+        let found = first_of(self.bus.bus().clone(), filter.clone(), replay, subscribed.cut);
+        // An engine in memory is ready at once. Another one is waited for elsewhere: the session is locked here.
+        let mut found = Box::pin(found);
+        match found.as_mut().now_or_never() {
+            Some(messages) => self.shown.extend(messages),
+            None => {
+                let live = self.live.clone();
+                self.live.mount.life.spawn("bayeux history", async move {
+                    let messages = found.await;
+                    let mut inner = live.lock();
+                    live.show(&mut inner, messages);
+                    live.flush(&mut inner);
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn unsubscribe(&mut self, filter: &Filter) {
+        self.bus.unsubscribe(filter);
+    }
+
+    fn publish(&mut self, channel: Channel, payload: Payload, message: &Inbound<'_>) -> Result<(), Fault> {
+        let mut origin = Origin::connector(self.live.mount.connector);
+        origin.session = Some(self.bus.id());
+        origin.client_id = Some(self.bus.client_id().clone());
+        origin.user.clone_from(&self.live.user);
+        publish(&self.live.mount, channel, payload, message, origin)
+    }
+
+    fn service(&mut self, channel: Channel, payload: Payload, message: &Inbound<'_>) -> Result<(), Fault> {
+        let mount = &self.live.mount;
+        let Some(handler) = mount.service(&channel) else { return Ok(()) };
+        let (client_id, user) = (self.bus.client_id().clone(), self.live.user.clone());
+        let call = ServiceCall { channel, payload: payload.bytes, client_id, user };
+        let name = message.channel().unwrap_or_default();
+        self.answers.extend(handler.call(&call).iter().map(|answer| in_array(&name, answer)));
+        Ok(())
+    }
+}
+
+/// A service's answer as a message, and a comma.
+fn in_array(channel: &str, answer: &[u8]) -> Bytes {
+    let mut out = b"{\"channel\":".to_vec();
+    string(channel, &mut out);
+    out.push(b',');
+    write_fields(answer, Kind::of(answer, None), None, "", &mut out);
+    out.extend_from_slice(b"},");
+    out.into()
+}
+
+/// The bus, for a caller without a session: it can publish, and nothing else.
+pub(crate) struct AnonymousHost<'a>(pub(crate) &'a Mount);
+
+impl Host for AnonymousHost<'_> {
+    fn subscribe(&mut self, _: &Filter, _: Option<Replay>) -> Result<(), Fault> {
+        Err(Fault::SessionUnknown)
+    }
+
+    fn unsubscribe(&mut self, _: &Filter) {}
+
+    fn publish(&mut self, channel: Channel, payload: Payload, message: &Inbound<'_>) -> Result<(), Fault> {
+        publish(self.0, channel, payload, message, Origin::connector(self.0.connector))
+    }
+
+    fn service(&mut self, _: Channel, _: Payload, _: &Inbound<'_>) -> Result<(), Fault> {
+        Err(Fault::SessionUnknown)
+    }
+}
+
+fn publish(
+    mount: &Mount,
+    channel: Channel,
+    payload: Payload,
+    message: &Inbound<'_>,
+    mut origin: Origin,
+) -> Result<(), Fault> {
+    if let Some(mark) = message.ext().hops.and_then(text) {
+        origin.hops = hops::parse(&mark).into();
+    }
+    let mut publication = Publication::new(channel, payload.bytes, origin);
+    if let Some(content_type) = payload.content_type {
+        publication.extras_mut().content_type = Some(content_type.into());
+    }
+    if let Some(binary) = payload.binary {
+        publication.extras_mut().properties.push((BINARY_PROPERTY.into(), binary.to_property().into()));
+    }
+    match mount.bus.publish(publication) {
+        Ok(_) => Ok(()),
+        Err(PublishError::Loop) => Err(Fault::MessageDeleted),
+        Err(_) => Err(Fault::PublishDenied("reserved_channel")),
+    }
+}
+
+/// What a new subscriber is shown first: what it asks to be replayed, or last values.
+async fn first_of(bus: Bus, filter: Filter, replay: Option<Replay>, cut: u64) -> Vec<Arc<Message>> {
+    let filters = [filter];
+    let after = |seq| bus.position(seq);
+    let cursor: Option<Position> = match replay {
+        None => {
+            let [filter] = &filters;
+            return bus.last_values(filter).await.unwrap_or_default();
+        }
+        Some(Replay::New) => return Vec::new(),
+        Some(Replay::All) => None,
+        Some(Replay::AfterSeq(seq)) => Some(after(seq)),
+        // A place in another life of the gateway: all that is kept came after it.
+        Some(Replay::After(text)) => text.parse().ok(),
+    };
+    let found = match cursor {
+        Some(cursor) => bus.replay(&filters, &cursor, cut).await,
+        None => bus.replay_all(&filters, cut).await,
+    };
+    found.map(|replay| replay.messages).unwrap_or_default()
+}

@@ -1,0 +1,184 @@
+//! `long-polling` and `cross-origin-long-polling`: POST, answered at once or held.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use axum::{
+    body::Body,
+    extract::Request,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use ratatosk_connector::http::Problem;
+
+use super::{body, publisher};
+use crate::{
+    proto::{
+        Carrier,
+        inbound::{BatchError, Inbound, parse},
+    },
+    server::{
+        cookie,
+        live::{Live, Queued, Wake},
+        mount::Mount,
+        process::{Caller, Held, Outcome, admission, process},
+    },
+};
+
+/// What a request is answered with, however it came.
+pub(super) struct Answer {
+    /// The JSON array.
+    pub(super) array: Vec<u8>,
+    /// What is in it, to be put back if it cannot be written.
+    pub(super) carried: Vec<(Arc<Live>, Vec<Queued>)>,
+    /// A cookie to set.
+    pub(super) cookie: Option<String>,
+}
+
+/// A request came to nothing.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    Status(StatusCode, String),
+    /// Another connect of its session has come.
+    Superseded,
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let (status, detail) = match self {
+            Self::Status(status, detail) => (status, detail),
+            Self::Superseded => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "another /meta/connect of this session has taken its place".into())
+            }
+        };
+        Problem::new(status, "bayeux", "Not answered", detail).into_response()
+    }
+}
+
+pub(super) async fn answer(mount: &Arc<Mount>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let texts = match body::read(body, mount.config.limits.body.as_usize()).await {
+        Ok(body) => body::texts(&parts.headers, body),
+        Err(error) => Err(error),
+    };
+    let answered = match texts {
+        Ok(texts) => exchange(mount, &parts.headers, &texts, true).await,
+        Err(error) => Err(Refusal::Status(error.status(), error.to_string())),
+    };
+    match answered {
+        Ok(Answer { array, carried, cookie }) => {
+            let body = Body::new(Carrying { data: Some(array.into()), carried });
+            respond(body, "application/json;charset=UTF-8", cookie)
+        }
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+/// Processes the messages of a request, and waits where it is held. `rides`: whether messages may come with
+/// replies other than a connect's.
+pub(super) async fn exchange(
+    mount: &Arc<Mount>,
+    headers: &HeaderMap,
+    texts: &[String],
+    rides: bool,
+) -> Result<Answer, Refusal> {
+    let mut outcome = run(mount, headers, texts, rides)?;
+    admission(mount).await;
+    let Some(mut held) = outcome.held.take() else {
+        let array = outcome.body();
+        let cookie = outcome.cookie.take();
+        return Ok(Answer { array, carried: outcome.into_carried(), cookie });
+    };
+    take_held(&mut held).await
+}
+
+async fn take_held(held: &mut Held) -> Result<Answer, Refusal> {
+    if held.woken().await == Wake::Superseded {
+        return Err(Refusal::Superseded);
+    }
+    let (array, messages) = held.live.take_answer(held.hold).ok_or(Refusal::Superseded)?;
+    Ok(Answer { array, carried: vec![(held.live.clone(), messages)], cookie: None })
+}
+
+fn run(mount: &Arc<Mount>, headers: &HeaderMap, texts: &[String], rides: bool) -> Result<Outcome, Refusal> {
+    let limit = mount.config.limits.batch;
+    let mut batch: Vec<Inbound<'_>> = Vec::new();
+    for text in texts {
+        batch.extend(parse(text, limit).map_err(|error| Refusal::Status(status_of(&error), error.to_string()))?);
+    }
+    if batch.is_empty() {
+        return Err(Refusal::Status(StatusCode::BAD_REQUEST, "a request has at least one message".into()));
+    }
+    if batch.len() > limit {
+        let detail = BatchError::TooMany(limit).to_string();
+        return Err(Refusal::Status(StatusCode::PAYLOAD_TOO_LARGE, detail));
+    }
+    let caller = Caller {
+        carrier: Carrier::Poll,
+        browser: cookie::of(headers),
+        link: None,
+        rides,
+        trusted: publisher::is_trusted(mount, headers, &batch),
+    };
+    Ok(process(mount, &batch, &caller))
+}
+
+fn status_of(error: &BatchError) -> StatusCode {
+    match error {
+        BatchError::Json(_) => StatusCode::BAD_REQUEST,
+        BatchError::TooMany(_) => StatusCode::PAYLOAD_TOO_LARGE,
+    }
+}
+
+/// An answer of 200: CometD's client takes no other for a success.
+pub(super) fn respond(body: Body, content_type: &'static str, cookie: Option<String>) -> Response {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if let Some(cookie) = cookie.and_then(|cookie| HeaderValue::from_str(&cookie).ok()) {
+        headers.insert(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// A body that gives its messages back if it is dropped before it was asked for.
+struct Carrying {
+    data: Option<Bytes>,
+    carried: Vec<(Arc<Live>, Vec<Queued>)>,
+}
+
+impl HttpBody for Carrying {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::convert::Infallible>>> {
+        self.carried.clear();
+        Poll::Ready(self.data.take().map(|data| Ok(Frame::data(data))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.data.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.data.as_ref().map_or(0, |data| data.len() as u64))
+    }
+}
+
+impl Drop for Carrying {
+    fn drop(&mut self) {
+        for (live, messages) in self.carried.drain(..) {
+            live.put_back(messages);
+        }
+    }
+}
