@@ -5,6 +5,7 @@
 mod bridge;
 mod check;
 mod config;
+mod manual;
 mod serve;
 mod source;
 
@@ -36,6 +37,10 @@ enum Command {
     Check(check::Args),
     /// Print the configuration in force, the defaults, or the schema
     Config(config::Args),
+    /// Print a script that completes commands in a shell
+    Completions(manual::CompletionArgs),
+    /// Print the manual page
+    Man,
 }
 
 /// Reads the command line and does what it says.
@@ -45,6 +50,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Bridge(args) => bridge::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Config(args) => config::run(&args),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man => manual::page(),
     };
     match done {
         Ok(code) => code,

@@ -2,8 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::{
+    io::{BufRead as _, BufReader},
     path::PathBuf,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use tempfile::TempDir;
@@ -52,6 +53,20 @@ impl Trial {
     fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
         self
+    }
+
+    /// Runs to the end, or ends it when it logs a line that holds `word`: it was not to come that far.
+    fn run_unless(mut self, word: &str) -> Said {
+        let mut child = self.command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut err = String::new();
+        for line in BufReader::new(child.stderr.take().unwrap()).lines() {
+            let line = line.unwrap();
+            if line.contains(word) {
+                child.kill().unwrap();
+            }
+            err.extend([line.as_str(), "\n"]);
+        }
+        Said { code: child.wait().unwrap().code(), out: String::new(), err }
     }
 
     fn run(mut self) -> Said {
@@ -227,6 +242,45 @@ fn certificates_have_to_be_readable_and_fit() {
 }
 
 #[test]
+fn a_certificate_and_a_foreign_key_do_not_fit() {
+    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data");
+    let tls = |key: &str| {
+        format!("[http]\ntls_listen = '127.0.0.1:0'\n[tls]\ncert = '{data}/one.pem'\nkey = '{data}/{key}'\n")
+    };
+    Trial::check(&tls("one.key")).prints("ok: 4 listeners");
+    Trial::check(&tls("other.key")).faults([("gateway.toml:5: tls.key", "is not the key of")]);
+    Trial::check(&tls("one.pem")).faults([("gateway.toml:5: tls.key", "name a PEM file with `BEGIN PRIVATE KEY`")]);
+}
+
+#[test]
+fn pusher_apps_and_mounts_are_checked() {
+    let app = |id: &str, key: &str| format!("[[pusher.apps]]\nid = '{id}'\nkey = '{key}'\nsecret = 'x'\n");
+    Trial::check(&(app("a", "k") + &app("a", "k/2"))).faults([
+        ("gateway.toml:6: [[pusher.apps]] #2 .id", "is taken by an app above"),
+        ("gateway.toml:7: [[pusher.apps]] #2 .key", "cannot stand in a path"),
+    ]);
+    let said = Trial::check("[[pusher.mounts]]\nchannel = 'sensors/#'\nas = 'no/slash.*'\n");
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert!(said.err.starts_with("error: gateway.toml:3: [[pusher.mounts]] #1 .as: "), "{said:?}");
+}
+
+#[test]
+fn a_port_in_use_is_named_and_exits_with_one() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    for key in ["http.listen", "admin.listen", "mqtt.listen"] {
+        let mut trial = Trial::new("serve");
+        for free in ["http.listen", "admin.listen", "mqtt.listen"] {
+            let value = if free == key { address.to_string() } else { "127.0.0.1:0".to_owned() };
+            trial = trial.args(["--set", &format!("{free}={value}")]);
+        }
+        let said = trial.run_unless("ready");
+        assert_eq!(said.code, Some(1), "{said:?}");
+        assert!(said.err.contains(&format!("{key}: cannot listen on {address}: ")), "{said:?}");
+    }
+}
+
+#[test]
 fn listeners_may_not_share_a_port() {
     Trial::check("[http]\nlisten = '127.0.0.1:1883'\n[admin]\nlisten = '127.0.0.1:0'\n")
         .faults([("mqtt.listen", "is also where `http.listen` listens")]);
@@ -383,10 +437,16 @@ fn every_command_has_help() {
 }
 
 #[test]
+fn completions_and_the_man_page_are_printed() {
+    Trial::new("completions").args(["bash"]).run().prints("ratatosk");
+    Trial::new("man").run().prints(".TH ratatosk 1");
+}
+
+#[test]
 fn a_reader_that_stops_early_is_no_failure() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_ratatosk"))
         .args(["config", "--schema"])
-        .stdout(std::process::Stdio::piped())
+        .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     drop(child.stdout.take());

@@ -4,6 +4,7 @@ mod auth;
 mod channels;
 mod http;
 mod listeners;
+mod pusher;
 mod tls;
 mod upstreams;
 
@@ -38,6 +39,7 @@ pub(super) fn resolve(raw: RawConfig, damaged: BTreeSet<String>) -> Result<Resol
     listeners::check(&raw, &mut faults);
     http::check_paths(&raw, &mut faults);
     check_rest(&raw, &mut faults);
+    pusher::check(&raw.pusher, &mut faults);
     let cors = http::origins(&raw.http, &mut faults);
     let (channels, fallback_rule) = channels::rules(&raw.channels, &mut faults);
     let upstreams = upstreams::upstreams(&raw.upstreams, &mut faults);
@@ -83,34 +85,6 @@ fn check_rest(raw: &RawConfig, faults: &mut Faults) {
     for (path, duration) in never_zero {
         if duration.is_zero() {
             faults.add(path, "this may not be zero", "write a time such as \"15s\"");
-        }
-    }
-    let apps = &raw.pusher.apps;
-    for (index, app) in apps.iter().enumerate() {
-        let at = KeyPath::keys(["pusher", "apps"]).index(index);
-        let earlier = || apps.iter().take(index);
-        for (key, value, taken) in [
-            ("id", &app.id, earlier().any(|other| other.id == app.id)),
-            ("key", &app.key, earlier().any(|other| other.key == app.key)),
-        ] {
-            if taken {
-                faults.add(at.key(key), format!("{value:?} is taken by an app above"), "give each app its own");
-            }
-            let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-            if value.is_empty() || !value.bytes().all(fits) {
-                faults.add(
-                    at.key(key),
-                    format!("{value:?} cannot stand in a path"),
-                    "use letters, digits, `-` and `_`",
-                );
-            }
-        }
-        if app.secret.is_empty() {
-            faults.add(
-                at.key("secret"),
-                "an empty secret protects nothing",
-                "make one up, at least 20 characters long",
-            );
         }
     }
 }

@@ -45,29 +45,49 @@ pub(super) fn origins(section: &HttpSection, faults: &mut Faults) -> CorsOrigins
     CorsOrigins::Only(known)
 }
 
+/// A path that the configuration chooses, and its key.
+struct Mounted<'a> {
+    key: KeyPath,
+    path: &'a str,
+}
+
 pub(super) fn check_paths(raw: &RawConfig, faults: &mut Faults) {
-    let paths = [(["sse", "path"], &raw.sse.path), (["bayeux", "path"], &raw.bayeux.path)];
-    for (index, (key, path)) in paths.iter().enumerate() {
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.' | b'~');
-        let well_formed =
-            path.starts_with('/') && !path.ends_with('/') && !path.contains("//") && path.bytes().all(fits);
-        if !well_formed {
+    let mounted = mounted(raw);
+    for (index, Mounted { key, path }) in mounted.iter().enumerate() {
+        if !is_path(path) {
             faults.add(
-                KeyPath::keys(*key),
+                key.clone(),
                 format!("{path:?} is not a path to serve at"),
                 "begin with `/`, do not end with it, and use letters, digits, `-`, `_`, `.` and `~`",
             );
+            continue;
         }
         let first = path.split('/').nth(1).unwrap_or_default();
-        let fixed = FIXED.iter().find(|fixed| fixed.strip_prefix('/') == Some(first));
-        let taken = paths.iter().take(index).find(|(_, other)| within(path, other) || within(other, path));
-        let by = fixed
-            .map(|fixed| (*fixed).to_owned())
-            .or_else(|| taken.map(|([section, name], _)| format!("{section}.{name}")));
-        if let (true, Some(by)) = (well_formed, by) {
-            faults.add(KeyPath::keys(*key), format!("{path:?} is taken by `{by}`"), "serve it at another path");
+        let fixed = FIXED.iter().find(|fixed| fixed.strip_prefix('/') == Some(first)).map(|fixed| (*fixed).to_owned());
+        let other = mounted.iter().take(index).find(|other| within(path, other.path) || within(other.path, path));
+        if let Some(by) = fixed.or_else(|| other.map(|other| other.key.to_string())) {
+            faults.add(key.clone(), format!("{path:?} is taken by `{by}`"), "serve it at another path");
         }
     }
+}
+
+fn mounted(raw: &RawConfig) -> Vec<Mounted<'_>> {
+    let mut mounted = vec![
+        Mounted { key: KeyPath::keys(["sse", "path"]), path: &raw.sse.path },
+        Mounted { key: KeyPath::keys(["bayeux", "path"]), path: &raw.bayeux.path },
+    ];
+    for (index, path) in raw.bayeux.more_paths.iter().enumerate() {
+        mounted.push(Mounted { key: KeyPath::keys(["bayeux", "more_paths"]).index(index), path });
+    }
+    if !raw.pusher.prefix.is_empty() {
+        mounted.push(Mounted { key: KeyPath::keys(["pusher", "prefix"]), path: &raw.pusher.prefix });
+    }
+    mounted
+}
+
+fn is_path(path: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.' | b'~');
+    path.starts_with('/') && !path.ends_with('/') && !path.contains("//") && path.bytes().all(fits)
 }
 
 /// Whether one path is another or lies below it.
