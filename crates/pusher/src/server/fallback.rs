@@ -32,11 +32,14 @@ use super::{
 use crate::proto::{close::Close, fallback, frame, query::Query, version};
 
 /// How long a session waits for its client's next request.
-const ABSENCE: Duration = Duration::from_secs(20);
+const ABSENCE: Duration = Duration::from_secs(10);
 /// A sign of life on an open request.
 const HEARTBEAT: Duration = Duration::from_secs(25);
 /// Bytes of one send request.
 const MAX_SEND: usize = 256 << 10;
+/// What pusher-js buffers of one stream, in UTF-16 units, before it opens the next. What were sent after that, it would
+/// never read.
+const MAX_STREAM: usize = 256 << 10;
 /// Send requests that wait for the session.
 const INBOX: usize = 64;
 
@@ -93,7 +96,7 @@ fn receive(server: &Server, key: &str, id: String, request: &Request, streaming:
         }
     };
     let receiver = session.peer.attach();
-    let body = Body::new(Receiver { peer: session.peer, receiver, streaming, done: false, wait: None });
+    let body = Body::new(Receiver { peer: session.peer, receiver, streaming, sent: 0, done: false, wait: None });
     (answer_headers(), body).into_response()
 }
 
@@ -213,6 +216,8 @@ struct Receiver {
     peer: Arc<HttpPeer>,
     receiver: u64,
     streaming: bool,
+    /// UTF-16 units so far.
+    sent: usize,
     done: bool,
     wait: Option<Wait>,
 }
@@ -233,9 +238,11 @@ impl http_body::Body for Receiver {
             let peer = self.peer.clone();
             let wait = self.wait.get_or_insert_with(|| Box::pin(changed(peer)));
             let changed = wait.as_mut().poll(context);
-            match self.peer.take(self.receiver) {
+            let full = self.sent > MAX_STREAM;
+            match self.peer.take(self.receiver, full) {
                 Lines::Some(bytes) => {
                     self.wait = None;
+                    self.sent += utf16_units(&bytes);
                     self.done = !self.streaming;
                     return Poll::Ready(Some(Ok(Frame::data(bytes))));
                 }
@@ -254,6 +261,10 @@ impl http_body::Body for Receiver {
             }
         }
     }
+}
+
+fn utf16_units(bytes: &[u8]) -> usize {
+    std::str::from_utf8(bytes).map_or(bytes.len(), |text| text.encode_utf16().count())
 }
 
 /// Whether it is time for a sign of life; false when something has changed.

@@ -123,11 +123,14 @@ impl HttpPeer {
         self.state.lock().attached
     }
 
-    /// What waits, for this receiver.
-    pub(super) fn take(&self, receiver: u64) -> Lines {
+    /// What waits, for this receiver; nothing if it is full and should be replaced by the next.
+    pub(super) fn take(&self, receiver: u64, full: bool) -> Lines {
         let mut state = self.state.lock();
         if state.receiver != receiver {
             return Lines::Over;
+        }
+        if full {
+            return Lines::None;
         }
         if state.held || state.lines.is_empty() {
             return if state.finished && !state.held { Lines::Over } else { Lines::None };

@@ -28,7 +28,6 @@ mod socket;
 mod timers;
 mod upgrade;
 mod users;
-mod websocket;
 
 /// The connector's name.
 pub const NAME: &str = "pusher";

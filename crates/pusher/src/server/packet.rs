@@ -1,6 +1,7 @@
 //! A frame made once and sent to many, over WebSocket and over the fallbacks.
 
 use bytes::Bytes;
+use ratatosk_connector::websocket::{self, Opcode};
 
 /// The text of a frame with the header of a WebSocket text message before it.
 #[derive(Debug, Clone)]
@@ -27,47 +28,22 @@ impl Packet {
 
 /// A WebSocket text message and the length of its header.
 pub(super) fn text_frame(text: &str) -> (Bytes, usize) {
-    let mut out = Vec::with_capacity(text.len() + 10);
-    push_head(&mut out, 0x1, text.len());
-    let head = out.len();
-    out.extend_from_slice(text.as_bytes());
-    (out.into(), head)
-}
-
-fn push_head(out: &mut Vec<u8>, opcode: u8, len: usize) {
-    out.push(0x80 | opcode);
-    match (u8::try_from(len), u16::try_from(len)) {
-        (Ok(short @ 0..=125), _) => out.push(short),
-        (_, Ok(medium)) => {
-            out.push(126);
-            out.extend_from_slice(&medium.to_be_bytes());
-        }
-        _ => {
-            out.push(127);
-            out.extend_from_slice(&(len as u64).to_be_bytes());
-        }
-    }
+    let header = websocket::header(Opcode::Text, text.len());
+    let head = header.as_slice();
+    ([head, text.as_bytes()].concat().into(), head.len())
 }
 
 /// A WebSocket pong with the ping's payload.
 pub(super) fn pong(payload: &[u8]) -> Bytes {
     let mut out = Vec::with_capacity(payload.len() + 2);
-    push_head(&mut out, 0xA, payload.len());
-    out.extend_from_slice(payload);
+    websocket::put_frame(&mut out, Opcode::Pong, payload);
     out.into()
 }
 
-/// A WebSocket close with a code and a reason of at most 123 bytes; without a code it is empty.
+/// A WebSocket close; without a code it is empty.
 pub(super) fn close(code: Option<u16>, reason: &str) -> Bytes {
-    let reason = crate::proto::text::clip(reason, 123);
-    let mut out = Vec::with_capacity(reason.len() + 4);
     match code {
-        None => push_head(&mut out, 0x8, 0),
-        Some(code) => {
-            push_head(&mut out, 0x8, reason.len() + 2);
-            out.extend_from_slice(&code.to_be_bytes());
-            out.extend_from_slice(reason.as_bytes());
-        }
+        Some(code) => websocket::close(code, reason).into(),
+        None => websocket::header(Opcode::Close, 0).as_slice().to_vec().into(),
     }
-    out.into()
 }

@@ -1,12 +1,13 @@
 //! The task of one WebSocket connection: it reads, and writes only what the socket did not take at once.
 
-use std::{cell::RefCell, io, pin::pin, sync::Arc, time::Duration};
+use std::{cell::RefCell, future::Future, io, pin::pin, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use ratatosk_connector::{
     http::Taken,
     socket::Socket,
     stream::{StreamConfig, StreamPeer},
+    websocket::{Incoming, Messages, WebSocketFault},
 };
 use ratatosk_core::{EndReason, OutboxLimits, Peer};
 
@@ -16,7 +17,6 @@ use super::{
     client::Link,
     driver::Driver,
     packet,
-    websocket::{Broken, Decoder, Incoming},
 };
 use crate::proto::{close::Close, frame};
 
@@ -38,7 +38,7 @@ enum End {
     /// We close, with a code of the protocol.
     Pusher(Close),
     /// The client broke the WebSocket protocol.
-    WebSocket(Broken),
+    WebSocket(WebSocketFault),
     /// The client closed, with this code.
     Client(Option<u16>),
     /// The session was told to end.
@@ -62,7 +62,7 @@ impl End {
     fn last_words(&self) -> Bytes {
         match self {
             Self::Pusher(close) => packet::close(Some(close.code()), &close.to_string()),
-            Self::WebSocket(broken) => packet::close(Some(broken.code()), ""),
+            Self::WebSocket(fault) => packet::close(Some(fault.code()), &fault.to_string()),
             Self::Client(code) => packet::close(*code, ""),
             Self::Told(reason) => farewell(close_of(*reason)),
             Self::Gone(_) => Bytes::new(),
@@ -86,9 +86,25 @@ fn farewell(close: Close) -> Bytes {
     [error, packet::close(Some(close.code()), &close.to_string())].concat().into()
 }
 
+/// A connection at work. Boxed: a future that is moved about would hold it several times.
+struct Live {
+    driver: Driver,
+    peer: Arc<StreamPeer>,
+    reader: Reader,
+}
+
 /// Serves an accepted connection from its first byte to its last. `head` is the answer to the upgrade.
-pub(super) async fn run(server: Server, app: Arc<App>, taken: Taken, head: Bytes) {
-    let (permit, early, remote) = (taken.permit(), taken.read.clone(), taken.remote);
+pub(super) fn run(server: &Server, app: Arc<App>, taken: Taken, head: Bytes) -> impl Future<Output = ()> + use<> {
+    let permit = taken.permit();
+    let mut live = Box::new(begin(server, app, taken, head));
+    async move {
+        let end = serve(&mut live).await;
+        Box::pin(finish(*live, end)).await;
+        drop(permit);
+    }
+}
+
+fn begin(server: &Server, app: Arc<App>, taken: Taken, head: Bytes) -> Live {
     let config = StreamConfig {
         socket: taken.socket,
         frame: app.frame.clone(),
@@ -97,14 +113,18 @@ pub(super) async fn run(server: Server, app: Arc<App>, taken: Taken, head: Bytes
     };
     let peer = StreamPeer::new(config, &app.bus);
     let socket_id = app.new_socket_id();
-    tracing::trace!(%remote, %socket_id, app = app.policy.id, "connection");
-    let mut driver = Driver::open(app, socket_id, Link::Socket(peer.clone()));
+    tracing::trace!(remote = %taken.remote, %socket_id, app = app.policy.id, "connection");
+    let driver = Driver::open(app, socket_id, Link::Socket(peer.clone()));
     peer.send(head);
     driver.greet();
     if server.is_closing() {
         peer.end(EndReason::Drain);
     }
-    let end = live(&mut driver, &peer, early).await;
+    Live { driver, peer, reader: Reader { messages: Messages::new(MAX_MESSAGE), buffer: taken.read.into() } }
+}
+
+async fn finish(live: Live, end: End) {
+    let Live { driver, peer, .. } = live;
     let reason = end.reason();
     driver.close(reason);
     peer.end(reason);
@@ -112,7 +132,6 @@ pub(super) async fn run(server: Server, app: Arc<App>, taken: Taken, head: Bytes
     if !matches!(end, End::Gone(_)) {
         linger(peer.socket()).await;
     }
-    drop(permit);
 }
 
 /// Tells a client that asked for what there is not, in the way it can read: after the upgrade.
@@ -154,25 +173,45 @@ fn read(socket: &Socket, take: impl FnOnce(&[u8])) -> Result<usize, Gone> {
     })
 }
 
-async fn live(driver: &mut Driver, peer: &StreamPeer, early: Bytes) -> End {
-    let mut decoder = Decoder::new(MAX_MESSAGE);
-    let mut incoming = Vec::new();
-    if let Err(broken) = decoder.feed(&early, &mut incoming) {
-        return End::WebSocket(broken);
+/// The messages of a connection: bytes are held only while a message is incomplete.
+struct Reader {
+    messages: Messages,
+    buffer: BytesMut,
+}
+
+impl Reader {
+    /// Everything that is complete now, and what broke after it.
+    fn take(&mut self) -> (Vec<Incoming>, Option<WebSocketFault>) {
+        let mut taken = Vec::new();
+        let fault = loop {
+            match self.messages.next(&mut self.buffer) {
+                Ok(Some(message)) => taken.push(message),
+                Ok(None) => break None,
+                Err(fault) => break Some(fault),
+            }
+        };
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
+        (taken, fault)
     }
-    drop(early);
-    if let Some(end) = handle(driver, peer, &mut incoming).await {
+}
+
+/// What waits for long is small, and what is large is boxed: thousands of idle connections sit in here.
+async fn serve(live: &mut Live) -> End {
+    let Live { driver, peer, reader } = live;
+    if let Some(end) = handle(driver, peer, reader).await {
         return end;
     }
-    let mut serve = pin!(peer.serve());
+    let mut backlog = pin!(peer.serve());
     let mut timer = pin!(tokio::time::sleep_until(driver.deadline()));
     loop {
         let readable = tokio::select! {
             biased;
-            reason = &mut serve => return if reason == EndReason::Io { End::Gone(reason) } else { End::Told(reason) },
+            reason = &mut backlog => return if reason == EndReason::Io { End::Gone(reason) } else { End::Told(reason) },
             readable = peer.socket().readable() => readable.is_ok(),
             () = &mut timer => {
-                if let Some(close) = driver.tick().await {
+                if let Some(close) = Box::pin(driver.tick()).await {
                     return End::Pusher(close);
                 }
                 timer.as_mut().reset(driver.deadline());
@@ -182,47 +221,64 @@ async fn live(driver: &mut Driver, peer: &StreamPeer, early: Bytes) -> End {
         if !readable {
             return End::Gone(EndReason::Io);
         }
-        let mut broken = Ok(());
-        match read(peer.socket(), |bytes| broken = decoder.feed(bytes, &mut incoming)) {
+        match read(peer.socket(), |bytes| reader.buffer.extend_from_slice(bytes)) {
             Ok(0) => return End::Gone(EndReason::Closed),
             Ok(_) => {}
             Err(Gone) => return End::Gone(EndReason::Io),
         }
-        if let Some(end) = handle(driver, peer, &mut incoming).await {
+        if let Some(end) = handle(driver, peer, reader).await {
             return end;
-        }
-        if let Err(broken) = broken {
-            return End::WebSocket(broken);
         }
     }
 }
 
-/// Boxed where it awaits, so that an idle connection does not hold the room it takes.
-async fn handle(driver: &mut Driver, peer: &StreamPeer, incoming: &mut Vec<Incoming>) -> Option<End> {
-    if incoming.is_empty() {
+async fn handle(driver: &mut Driver, peer: &StreamPeer, reader: &mut Reader) -> Option<End> {
+    if reader.buffer.is_empty() {
         return None;
     }
     Box::pin(async {
-        for message in std::mem::take(incoming) {
-            let close = match message {
-                Incoming::Text(text) => driver.text(&text).await,
-                Incoming::Binary => driver.binary().await,
-                Incoming::Ping(payload) => {
-                    driver.heard();
-                    peer.send(packet::pong(&payload));
-                    None
-                }
-                Incoming::Pong => {
-                    driver.heard();
-                    None
-                }
-                Incoming::Close(code) => return Some(End::Client(code)),
-            };
-            if let Some(close) = close {
-                return Some(End::Pusher(close));
-            }
-        }
-        None
+        let (taken, fault) = reader.take();
+        carry_out(driver, peer, taken).await.or(fault.map(End::WebSocket))
     })
     .await
+}
+
+async fn carry_out(driver: &mut Driver, peer: &StreamPeer, taken: Vec<Incoming>) -> Option<End> {
+    for message in taken {
+        let close = match message {
+            Incoming::Text(text) => driver.text(std::str::from_utf8(&text).unwrap_or_default()).await,
+            Incoming::Binary(_) => driver.binary().await,
+            Incoming::Ping(payload) => {
+                driver.heard();
+                peer.send(packet::pong(&payload));
+                None
+            }
+            Incoming::Pong(_) => {
+                driver.heard();
+                None
+            }
+            Incoming::Close { code } => return Some(End::Client(code)),
+        };
+        if let Some(close) = close {
+            return Some(End::Pusher(close));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<A, F: Future>(_: impl Fn(A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// The bench holds the whole to its bar; this says early when a future has grown.
+    #[test]
+    fn an_idle_connection_waits_in_little_room() {
+        let idle = size(|mut live: Box<Live>| async move { serve(&mut live).await });
+        assert!(idle <= 640, "the future has {idle} bytes");
+        assert!(size_of::<Live>() <= 320, "the state has {} bytes", size_of::<Live>());
+    }
 }

@@ -7,8 +7,10 @@ use axum::{
 };
 use bytes::BytesMut;
 use http::{HeaderMap, Method, StatusCode, header};
-use ratatosk_connector::http::Takeover;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use ratatosk_connector::{
+    http::Takeover,
+    websocket::{Handshake, HandshakeError},
+};
 
 use super::{Server, socket};
 use crate::proto::{close::Close, query::Query, version};
@@ -25,18 +27,17 @@ pub(super) async fn handle(
     method: Method,
     headers: HeaderMap,
 ) -> Response {
-    let accept = match accept(&method, &headers) {
-        Ok(accept) => accept,
-        Err(refusal) => return refusal,
+    let handshake = match Handshake::new(&method, &headers, &[]) {
+        Ok(handshake) => handshake,
+        Err(error) => return refuse(error),
     };
     let Some(Extension(takeover)) = takeover else {
         return (StatusCode::HTTP_VERSION_NOT_SUPPORTED, "WebSocket is served over HTTP/1.1").into_response();
     };
-    let mut head = BytesMut::from("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n");
-    head.extend_from_slice(format!("Sec-WebSocket-Accept: {accept}\r\n\r\n").as_bytes());
+    let head = BytesMut::from(handshake.answer().as_slice());
     let query = Query::parse(query.as_deref().unwrap_or_default());
     match check(&server, &key, &query, &headers) {
-        Ok(app) => takeover.take(move |taken| socket::run(server, app, taken, head.freeze())).await,
+        Ok(app) => takeover.take(move |taken| socket::run(&server, app, taken, head.freeze())).await,
         Err(close) => takeover.take(move |taken| socket::turn_away(taken, head, close)).await,
     }
 }
@@ -59,22 +60,11 @@ fn check(
     Ok(app)
 }
 
-/// The answer's key, if this is a WebSocket request (RFC 6455 section 4.2.1).
-fn accept(method: &Method, headers: &HeaderMap) -> Result<String, Response> {
-    let has = |name: header::HeaderName, token: &str| {
-        let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-        values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(token))
+fn refuse(error: HandshakeError) -> Response {
+    let status = match error {
+        HandshakeError::NotAnUpgrade | HandshakeError::Version => StatusCode::UPGRADE_REQUIRED,
+        HandshakeError::Key => StatusCode::BAD_REQUEST,
     };
-    if method != Method::GET || !has(header::UPGRADE, "websocket") || !has(header::CONNECTION, "upgrade") {
-        let answer = [(header::UPGRADE, "websocket"), (header::CONNECTION, "Upgrade")];
-        return Err((StatusCode::UPGRADE_REQUIRED, answer, "This is a WebSocket endpoint").into_response());
-    }
-    if !has(header::SEC_WEBSOCKET_VERSION, "13") {
-        let answer = [(header::SEC_WEBSOCKET_VERSION, "13")];
-        return Err((StatusCode::UPGRADE_REQUIRED, answer, "WebSocket version 13 is spoken").into_response());
-    }
-    match headers.get(header::SEC_WEBSOCKET_KEY) {
-        Some(key) if key.len() == 24 => Ok(derive_accept_key(key.as_bytes())),
-        _ => Err((StatusCode::BAD_REQUEST, "Sec-WebSocket-Key is missing or faulty").into_response()),
-    }
+    let answer = [(header::UPGRADE, "websocket"), (header::SEC_WEBSOCKET_VERSION, "13")];
+    (status, answer, error.to_string()).into_response()
 }
