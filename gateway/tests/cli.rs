@@ -274,7 +274,7 @@ fn a_port_in_use_is_named_and_exits_with_one() {
             let value = if free == key { address.to_string() } else { "127.0.0.1:0".to_owned() };
             trial = trial.args(["--set", &format!("{free}={value}")]);
         }
-        let said = trial.run_unless("ready");
+        let said = trial.args(["--set", "log.format=json"]).run_unless("\"message\":\"ready\"");
         assert_eq!(said.code, Some(1), "{said:?}");
         assert!(said.err.contains(&format!("{key}: cannot listen on {address}: ")), "{said:?}");
     }
@@ -325,6 +325,10 @@ fn secrets_come_from_files_and_variables() {
         .run()
         .prints("ok");
     Trial::check(&app("{ flie = 'x' }")).faults([("gateway.toml:4: [[pusher.apps]] #1 .secret", "got a table")]);
+    Trial::check(&app("'***'")).faults([(
+        "gateway.toml:4: [[pusher.apps]] #1 .secret",
+        "stands in place of a secret; write the secret itself",
+    )]);
     Trial::check(&app("12345")).faults([("gateway.toml:4: [[pusher.apps]] #1 .secret", "got something else")]);
 }
 

@@ -136,6 +136,10 @@ impl<'a> Walker<'a> {
     /// Replaces `{ file = ... }` and `{ env = ... }` by what they hold.
     fn secret(&mut self, value: &mut Value, path: &KeyPath) -> bool {
         let read = match &*value {
+            // A configuration that `ratatosk config` printed, fed back.
+            Value::String(text) if text == Secret::MASK => {
+                Err(ValueError::new("this is what stands in place of a secret", "write the secret itself"))
+            }
             Value::String(_) => return true,
             Value::Object(map) if map.len() == 1 => {
                 match (map.get("file").and_then(Value::as_str), map.get("env").and_then(Value::as_str)) {

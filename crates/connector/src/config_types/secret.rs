@@ -2,9 +2,6 @@
 
 use std::{borrow::Cow, fmt};
 
-/// What stands in place of a secret wherever one would be printed.
-const MASK: &str = "***";
-
 /// A password, key or token. `Debug`, `Display` and `Serialize` write `***`; only [`Secret::expose`]
 /// gives the text.
 ///
@@ -14,6 +11,8 @@ const MASK: &str = "***";
 pub struct Secret(String);
 
 impl Secret {
+    /// What stands in place of a secret wherever one would be printed.
+    pub const MASK: &'static str = "***";
     /// The name of this type in a schema's `x-type`.
     pub const TYPE: &'static str = "secret";
 
@@ -43,19 +42,19 @@ impl From<&str> for Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(MASK)
+        f.write_str(Self::MASK)
     }
 }
 
 impl fmt::Display for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(MASK)
+        f.write_str(Self::MASK)
     }
 }
 
 impl serde::Serialize for Secret {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(MASK)
+        serializer.serialize_str(Self::MASK)
     }
 }
 
