@@ -1,5 +1,7 @@
 //! The `[mqtt]` section, and the keys of an upstream of kind `mqtt`.
 
+use std::num::NonZeroU16;
+
 use ratatosk_connector::config_types::{BufferConfig, ClientTlsConfig, Duration, Listen, Secret, Size, UrlValue};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,15 +10,92 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MqttConfig {
-    /// MQTT 3.1.1 and 5.0 over TCP.
+    /// MQTT 3.1, 3.1.1 and 5.0 over TCP.
     pub listen: Listen,
     /// The same over TLS, with the certificate of `[tls]`; 8883 is the usual port.
     pub tls_listen: Listen,
+    /// Connections at once, over TCP and TLS; further ones wait in the kernel's queue.
+    #[schemars(range(min = 1))]
+    pub max_connections: usize,
+    /// How long a client may take to send CONNECT.
+    pub connect_timeout: Duration,
+    /// The largest packet that clients may send.
+    pub max_packet_size: Size,
+    /// How many QoS 1 and 2 publications of one client may be open at once (MQTT 5 Receive Maximum).
+    #[schemars(range(min = 1))]
+    pub receive_maximum: NonZeroU16,
+    /// The highest topic alias that clients may use; 0 switches aliases off.
+    pub topic_alias_maximum: u16,
+    /// How many QoS 1 and 2 messages a client is sent before it must acknowledge one, if it takes as many.
+    #[schemars(range(min = 1))]
+    pub max_inflight: NonZeroU16,
+    /// The most messages that wait for one client: for its acknowledgements, its socket or its return.
+    #[schemars(range(min = 1))]
+    pub max_queued_messages: usize,
+    /// The most bytes that wait for one client.
+    pub max_queued_bytes: Size,
+    /// What happens when more would wait.
+    pub queue_full: QueueFull,
+    /// The longest that a session outlives its connection, also for MQTT 3.1.1 clients without clean session.
+    pub session_expiry_max: Duration,
+    /// The most sessions whose client is away; past it, new clients that want such a session are refused.
+    pub max_sessions: usize,
+    /// The most subscriptions of one session.
+    #[schemars(range(min = 1))]
+    pub max_subscriptions: usize,
+    /// The longest keep-alive, also for clients that ask for none; `0s` leaves it to them.
+    pub max_keep_alive: Duration,
+    /// What a client gets whose subscriptions overlap: one message with all their identifiers, or one for each.
+    pub overlapping: Overlapping,
+    /// How often `$SYS/broker/...` is published; `0s` switches it off.
+    pub sys_interval: Duration,
+}
+
+/// What happens when too much waits for one client. Every message dropped is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum QueueFull {
+    /// The oldest message makes room.
+    #[default]
+    DropOldest,
+    /// The new message is dropped.
+    DropNewest,
+    /// The connection is closed; what waits stays with the session.
+    Disconnect,
+}
+
+/// What a client gets whose subscriptions overlap. Both are legal, and clients cope with either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Overlapping {
+    /// One message, with the identifiers of all subscriptions.
+    #[default]
+    Merge,
+    /// One message for each subscription.
+    Each,
 }
 
 impl Default for MqttConfig {
     fn default() -> Self {
-        Self { listen: Listen::loopback(1883), tls_listen: Listen::Off }
+        Self {
+            listen: Listen::loopback(1883),
+            tls_listen: Listen::Off,
+            max_connections: 100_000,
+            connect_timeout: Duration::from_secs(10),
+            max_packet_size: Size::from_mib(1),
+            receive_maximum: NonZeroU16::MIN.saturating_add(99),
+            topic_alias_maximum: 16,
+            max_inflight: NonZeroU16::MIN.saturating_add(999),
+            max_queued_messages: 10_000,
+            max_queued_bytes: Size::from_mib(16),
+            queue_full: QueueFull::default(),
+            session_expiry_max: Duration::from_secs(7 * 24 * 3600),
+            max_sessions: 100_000,
+            max_subscriptions: 10_000,
+            max_keep_alive: Duration::from_secs(0),
+            overlapping: Overlapping::default(),
+            sys_interval: Duration::from_secs(10),
+        }
     }
 }
 

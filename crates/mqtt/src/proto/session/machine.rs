@@ -156,6 +156,24 @@ impl<M: Outgoing> Machine<M> {
         }
     }
 
+    /// Delivers a message before all that waits: a retained one, for a new subscription. Gives it back if the
+    /// client's window is closed.
+    #[must_use]
+    pub fn deliver_first(
+        &mut self,
+        item: Item<M>,
+        now: Instant,
+        out: &mut impl Sink,
+        tally: &mut Tally,
+    ) -> Option<Item<M>> {
+        let window = self.link.as_ref()?.window;
+        if item.qos != Qos::AtMostOnce && !self.flights.open(window) {
+            return Some(item);
+        }
+        self.send(item, now, out, tally);
+        None
+    }
+
     /// Whether [`Machine::pump`] has something to do, were there room in the socket.
     #[must_use]
     pub fn wants_pump(&self) -> bool {

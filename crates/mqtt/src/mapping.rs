@@ -1,0 +1,255 @@
+//! Where MQTT's messages and the gateway's meet. Topics are the gateway's own names, byte for byte.
+//!
+//! MQTT 5 carries all that a message holds. What MQTT 3 cannot carry is counted as mapping loss, once per message.
+
+use std::{
+    sync::{Arc, LazyLock},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use ratatosk_connector::upstream::hops;
+use ratatosk_core::{
+    Channel, Connector, Filter, Form, Message, Origin, Publication, Qos, message::Extras, stats::Stats,
+};
+
+use crate::proto::{
+    codec::{self, Publish, PublishProperties, Template, TemplateKind, UserProperty},
+    session::Outgoing,
+};
+
+/// The user property that stands for a message's event name, which MQTT itself lacks.
+pub const EVENT_PROPERTY: &str = "event";
+
+/// The connector as origin and in metrics.
+pub static CONNECTOR: LazyLock<Connector> = LazyLock::new(|| Connector::register("mqtt"));
+
+struct Forms {
+    v3_qos0: Form,
+    v3_acked: Form,
+    v5_qos0: Form,
+    v5_acked: Form,
+}
+
+static FORMS: LazyLock<Forms> = LazyLock::new(|| Forms {
+    v3_qos0: Form::register("mqtt.3.qos0"),
+    v3_acked: Form::register("mqtt.3.acked"),
+    v5_qos0: Form::register("mqtt.5.qos0"),
+    v5_acked: Form::register("mqtt.5.acked"),
+});
+
+/// The wire form of a kind of PUBLISH.
+#[must_use]
+pub fn form(kind: TemplateKind) -> Form {
+    match kind {
+        TemplateKind::V3Qos0 => FORMS.v3_qos0,
+        TemplateKind::V3Acked => FORMS.v3_acked,
+        TemplateKind::V5Qos0 => FORMS.v5_qos0,
+        TemplateKind::V5Acked => FORMS.v5_acked,
+    }
+}
+
+/// A message encoded as a kind of PUBLISH; empty if MQTT cannot express it.
+#[must_use]
+pub fn encode(kind: TemplateKind, message: &Message) -> Bytes {
+    Template::encode(kind, &to_publish(message)).unwrap_or_default()
+}
+
+/// The PUBLISH that says the same as a message; flags and identifiers are for each delivery to set.
+#[must_use]
+pub fn to_publish(message: &Message) -> Publish {
+    let mut properties = PublishProperties {
+        message_expiry: message.remaining(message.arrived).map(seconds),
+        ..PublishProperties::default()
+    };
+    if let Some(extras) = message.extras() {
+        to_properties(extras, &mut properties);
+    }
+    let (topic, payload) = (message.channel.as_str().into(), message.payload.clone());
+    Publish { topic, payload, properties, ..Publish::default() }
+}
+
+fn to_properties(extras: &Extras, properties: &mut PublishProperties) {
+    properties.payload_format = extras.utf8.then_some(true);
+    properties.content_type = extras.content_type.as_deref().map(ByteString::from);
+    properties.response_topic = extras.reply_to.as_ref().map(|channel| channel.as_str().into());
+    properties.correlation_data = extras.correlation.clone();
+    let user = extras.properties.iter().map(|(name, value)| (ByteString::from(&**name), ByteString::from(&**value)));
+    properties.user_properties = user.collect();
+    if let Some(event) = &extras.event
+        && !extras.properties.iter().any(|(name, _)| &**name == EVENT_PROPERTY)
+    {
+        properties.user_properties.push((EVENT_PROPERTY.into(), ByteString::from(&**event)));
+    }
+}
+
+/// Counts what a message loses on its way to clients of MQTT 3.
+pub fn count_loss(message: &Message, stats: &Stats) {
+    let Some(extras) = message.extras() else { return };
+    let lost = [
+        ("content_type", extras.content_type.is_some()),
+        ("event", extras.event.is_some()),
+        ("properties", !extras.properties.is_empty()),
+        ("reply_to", extras.reply_to.is_some()),
+        ("correlation", extras.correlation.is_some()),
+    ];
+    for (field, _) in lost.into_iter().filter(|(_, lost)| *lost) {
+        stats.mapping_loss(message.origin.connector, *CONNECTOR, field);
+    }
+}
+
+/// The publication that a client's PUBLISH asks for. `origin` gets the gateways named by the hop mark.
+#[must_use]
+pub fn to_publication(publish: Publish, channel: Channel, mut origin: Origin) -> Publication {
+    let properties = publish.properties;
+    take_hops(&properties.user_properties, &mut origin);
+    let expiry = properties.message_expiry.map(|seconds| Duration::from_secs(seconds.into()));
+    let (payload, qos) = (publish.payload, to_core(publish.qos));
+    let mut publication = Publication { channel, payload, qos, retain: publish.retain, expiry, origin, extras: None };
+    publication.extras = to_extras(properties).map(Box::new);
+    publication
+}
+
+fn to_extras(properties: PublishProperties) -> Option<Extras> {
+    let shared = |text: ByteString| Arc::<str>::from(&*text);
+    let event = properties.user_properties.iter().find(|(name, _)| name == EVENT_PROPERTY).map(|(_, value)| value);
+    let extras = Extras {
+        event: event.map(|event| Arc::from(&**event)),
+        content_type: properties.content_type.map(shared),
+        reply_to: properties.response_topic.and_then(|topic| Channel::new(&*topic).ok()),
+        correlation: properties.correlation_data.map(|data| Bytes::copy_from_slice(&data)),
+        utf8: properties.payload_format == Some(true),
+        properties: properties
+            .user_properties
+            .into_iter()
+            .filter(|(name, _)| name != hops::NAME)
+            .map(|(name, value)| (shared(name), shared(value)))
+            .collect(),
+        traceparent: None,
+    };
+    (extras != Extras::default()).then_some(extras)
+}
+
+fn take_hops(user: &[UserProperty], origin: &mut Origin) {
+    if let Some((_, mark)) = user.iter().find(|(name, _)| name == hops::NAME) {
+        origin.hops = hops::parse(mark).into();
+    }
+}
+
+/// The gateway's word for a QoS.
+#[must_use]
+pub fn to_core(qos: codec::Qos) -> Qos {
+    match qos {
+        codec::Qos::AtMostOnce => Qos::AtMostOnce,
+        codec::Qos::AtLeastOnce => Qos::AtLeastOnce,
+        codec::Qos::ExactlyOnce => Qos::ExactlyOnce,
+    }
+}
+
+/// MQTT's word for a QoS.
+#[must_use]
+pub fn from_core(qos: Qos) -> codec::Qos {
+    match qos {
+        Qos::AtMostOnce => codec::Qos::AtMostOnce,
+        Qos::AtLeastOnce => codec::Qos::AtLeastOnce,
+        Qos::ExactlyOnce => codec::Qos::ExactlyOnce,
+    }
+}
+
+/// The channel of a topic that a client publishes to; `None` if clients may not publish there at all.
+#[must_use]
+pub fn channel(topic: &str) -> Option<Channel> {
+    let reserved = ["$SYS", "$share"]
+        .iter()
+        .any(|own| topic.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
+    if reserved { None } else { Channel::new(topic).ok() }
+}
+
+/// The gateway's filter for one of MQTT; they are the same.
+#[must_use]
+pub fn filter(filter: &str) -> Option<Filter> {
+    Filter::new(filter).ok()
+}
+
+/// Whole seconds, rounded up: what is left of a life must not read as over before it is.
+fn seconds(left: Duration) -> u32 {
+    u32::try_from(left.as_millis().div_ceil(1000)).unwrap_or(u32::MAX)
+}
+
+impl Outgoing for Arc<Message> {
+    fn template(&self, kind: TemplateKind) -> Option<Template> {
+        Template::of(kind, self.form(form(kind), |message| encode(kind, message)))
+    }
+
+    fn topic(&self) -> &str {
+        self.channel.as_str()
+    }
+
+    fn expires_in(&self, now: Instant) -> Option<u32> {
+        self.remaining(now).map(seconds)
+    }
+
+    fn weight(&self) -> usize {
+        Message::weight(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn topics_that_are_not_for_clients() {
+        for topic in ["$SYS", "$SYS/broker/uptime", "$share/g/a", "$share", "", "a/+", "#"] {
+            assert!(channel(topic).is_none(), "{topic}");
+        }
+        for topic in ["a", "/", "$SYSTEM/a", "$test", " ", "a//b"] {
+            assert_eq!(channel(topic).unwrap().as_str(), topic);
+        }
+    }
+
+    #[test]
+    fn properties_go_in_and_the_hop_mark_is_taken_out() {
+        let pair = |name: &str, value: &str| (ByteString::from(name), ByteString::from(value));
+        let properties = PublishProperties {
+            content_type: Some("text/plain".into()),
+            response_topic: Some("answers/1".into()),
+            correlation_data: Some(Bytes::from_static(b"\x00\x01")),
+            payload_format: Some(true),
+            message_expiry: Some(30),
+            user_properties: vec![pair("b", "1"), pair(hops::NAME, "x,y"), pair("a", "2"), pair("b", "3")],
+            ..PublishProperties::default()
+        };
+        let publish =
+            Publish { topic: "t".into(), payload: "p".into(), retain: true, properties, ..Publish::default() };
+        let origin = Origin::connector(*CONNECTOR);
+        let publication = to_publication(publish, Channel::new("t").unwrap(), origin);
+        assert_eq!(publication.expiry, Some(Duration::from_secs(30)));
+        assert!(publication.retain && publication.origin.has_passed("y"));
+        let extras = publication.extras.unwrap();
+        let names: Vec<_> = extras.properties.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(names, ["b=1", "a=2", "b=3"]);
+        assert_eq!(extras.reply_to.clone().unwrap().as_str(), "answers/1");
+        let mut back = PublishProperties::default();
+        to_properties(&extras, &mut back);
+        assert_eq!(back.content_type.as_deref(), Some("text/plain"));
+        assert_eq!((back.payload_format, back.user_properties.len()), (Some(true), 3));
+        assert_eq!(back.correlation_data.as_deref(), Some(&b"\x00\x01"[..]));
+    }
+
+    #[test]
+    fn an_event_name_travels_as_a_user_property() {
+        let extras = Extras { event: Some("alarm".into()), ..Extras::default() };
+        let mut properties = PublishProperties::default();
+        to_properties(&extras, &mut properties);
+        let back = to_extras(properties).unwrap();
+        assert_eq!(back.event.as_deref(), Some("alarm"));
+    }
+
+    #[test]
+    fn a_plain_publish_has_no_extras() {
+        assert_eq!(to_extras(PublishProperties::default()), None);
+    }
+}

@@ -1,0 +1,69 @@
+//! Who may come in, and what they may do: the questions that the gateway answers.
+
+use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc};
+
+use ratatosk_core::{Channel, Filter};
+
+use crate::proto::{codec::ReasonCode, session::Methods};
+
+/// What a client shows at CONNECT.
+#[derive(Clone, Copy)]
+pub struct Credentials<'a> {
+    /// Its client identifier, or the one it was given.
+    pub client_id: &'a str,
+    /// Its user name.
+    pub username: Option<&'a str>,
+    /// Its password.
+    pub password: Option<&'a [u8]>,
+    /// Where it comes from.
+    pub remote: SocketAddr,
+}
+
+impl std::fmt::Debug for Credentials<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials").field("client_id", &self.client_id).finish_non_exhaustive()
+    }
+}
+
+/// Who a client turned out to be.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// The authenticated user; none for an anonymous client.
+    pub user: Option<Arc<str>>,
+}
+
+/// The answer to [`Authenticate::authenticate`]: who it is, or the reason for CONNACK.
+pub type AuthFuture<'a> = Pin<Box<dyn Future<Output = Result<Identity, ReasonCode>> + Send + 'a>>;
+
+/// Decides who may come in and what they may do.
+pub trait Authenticate: Send + Sync + 'static {
+    /// Judges user name and password.
+    fn authenticate<'a>(&'a self, credentials: Credentials<'a>) -> AuthFuture<'a>;
+
+    /// The methods of enhanced authentication; without any, each is refused with 0x8C.
+    fn methods(&self) -> Option<&dyn Methods> {
+        None
+    }
+
+    /// Whether a client may publish to a channel.
+    fn may_publish(&self, identity: &Identity, channel: &Channel) -> bool {
+        let _ = (identity, channel);
+        true
+    }
+
+    /// Whether a client may subscribe to a filter.
+    fn may_subscribe(&self, identity: &Identity, filter: &Filter) -> bool {
+        let _ = (identity, filter);
+        true
+    }
+}
+
+/// Everyone may come in and do everything.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Anonymous;
+
+impl Authenticate for Anonymous {
+    fn authenticate<'a>(&'a self, _credentials: Credentials<'a>) -> AuthFuture<'a> {
+        Box::pin(std::future::ready(Ok(Identity::default())))
+    }
+}

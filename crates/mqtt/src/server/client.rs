@@ -1,0 +1,142 @@
+//! One client's session as the bus sees it.
+
+use std::{
+    io,
+    num::NonZeroU16,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
+use ratatosk_core::{Delivered, EndReason, Origin, Peer, Run, Session, SessionConfig};
+
+use super::{
+    Shared,
+    auth::Identity,
+    state::State,
+    wire::{End, Wire},
+};
+use crate::{
+    mapping::CONNECTOR,
+    proto::{
+        codec::{Packet, Qos, ReasonCode},
+        session::{Event, Fault},
+    },
+};
+
+pub(super) struct Client {
+    pub(super) id: Arc<str>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) state: Mutex<State>,
+    pub(super) session: Mutex<Option<Session>>,
+    /// Whether it has a connection: asked by the bus while it holds locks, so it must not need ours.
+    pub(super) live: AtomicBool,
+    origin: OnceLock<Origin>,
+}
+
+/// How a connection stands after a flush.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Flushed {
+    /// The socket took all that may be sent now.
+    pub(super) clear: bool,
+    /// Bytes that wait for the socket.
+    pub(super) backlog: usize,
+}
+
+impl Client {
+    /// A client with its session on the bus.
+    pub(super) fn open(shared: &Arc<Shared>, id: Arc<str>, identity: &Identity) -> Arc<Self> {
+        let state = State::new(shared.settings.bounds, shared.settings.each);
+        let client = Arc::new(Self {
+            id: id.clone(),
+            shared: shared.clone(),
+            state: Mutex::new(state),
+            session: Mutex::default(),
+            live: AtomicBool::new(false),
+            origin: OnceLock::new(),
+        });
+        let config = SessionConfig { user: identity.user.clone(), ..SessionConfig::client(id.clone(), *CONNECTOR) };
+        let session = shared.bus.open_session(config, client.clone());
+        let origin = Origin {
+            session: Some(session.id()),
+            client_id: Some(id),
+            user: identity.user.clone(),
+            ..Origin::connector(*CONNECTOR)
+        };
+        let _ = client.origin.set(origin); // nobody else has seen the client yet
+        *client.session.lock() = Some(session);
+        client
+    }
+
+    /// Where its publications come from.
+    pub(super) fn origin(&self) -> Origin {
+        self.origin.get().cloned().unwrap_or_else(|| Origin::connector(*CONNECTOR))
+    }
+
+    /// Ends its standing on the bus.
+    pub(super) fn close_session(&self, reason: EndReason) {
+        let session = self.session.lock().take();
+        if let Some(session) = session {
+            session.close(reason);
+        }
+    }
+
+    /// Gives the machine a packet that came by a connection.
+    pub(super) fn receive(&self, wire: &Arc<Wire>, packet: Packet, out: &mut Vec<u8>) -> Result<Event, Received> {
+        let mut state = self.state.lock();
+        if !state.is_on(wire) {
+            return Err(Received::Elsewhere);
+        }
+        state.machine.receive(packet, out).map_err(Received::Fault)
+    }
+
+    /// Answers a publication.
+    pub(super) fn published(&self, qos: Qos, id: Option<NonZeroU16>, reason: ReasonCode, out: &mut Vec<u8>) {
+        if qos != Qos::AtMostOnce {
+            self.state.lock().machine.published(qos, id, reason, out);
+        }
+    }
+
+    /// Sends answers, then what waits.
+    pub(super) fn flush(&self, wire: &Arc<Wire>, answers: &[u8], count: u64) -> io::Result<Flushed> {
+        let mut state = self.state.lock();
+        if !state.is_on(wire) {
+            return Ok(Flushed { clear: true, backlog: 0 });
+        }
+        if !answers.is_empty() {
+            state.answer(&self.shared, answers, count)?;
+        }
+        state.subscribing = false;
+        let clear = state.flush(&self.shared)?;
+        Ok(Flushed { clear, backlog: state.outlet.len() })
+    }
+}
+
+/// Why a packet was not taken.
+#[derive(Debug)]
+pub(super) enum Received {
+    /// The session has another connection by now.
+    Elsewhere,
+    /// It breaks the protocol.
+    Fault(Fault),
+}
+
+impl Peer for Client {
+    fn deliver(&self, run: &mut Run<'_>) -> Delivered {
+        self.state.lock().deliver(&self.shared, run)
+    }
+
+    fn end(&self, reason: EndReason) {
+        let wire = self.state.lock().wire.clone();
+        match wire {
+            Some(wire) => wire.end(End::from(reason)),
+            None => super::registry::forget(self, reason),
+        }
+    }
+
+    fn is_live(&self) -> bool {
+        self.live.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,293 @@
+//! One connection, from its first byte to its last: a small task that reads, and writes what waited.
+
+use std::{sync::Arc, time::Duration};
+
+use ratatosk_core::{Channel, EndReason, MonitorEvent, Origin, engine::Stored};
+use tokio::time::Instant;
+
+use super::{
+    Shared,
+    auth::Identity,
+    client::{Client, Received},
+    handshake,
+    inbound::{Inbound, Read},
+    registry,
+    wire::{End, Wire},
+};
+use crate::{
+    mapping::{self, CONNECTOR},
+    proto::{
+        codec::{Auth, Packet, Publish, Qos, ReasonCode, Version, encode},
+        session::{Event, Exchange, Step},
+    },
+};
+
+/// Bytes that may wait for a socket while its client is still listened to.
+const BACKLOG: usize = 256 << 10;
+/// Reads before others have their turn.
+const READS: usize = 8;
+/// How long a closed connection may take to hear the last words.
+const LINGER: Duration = Duration::from_millis(500);
+/// A payload that is at least this part of what was read with it is not copied.
+const SHARE: usize = 2;
+
+/// Serves a connection to its end.
+pub(super) async fn run(shared: Arc<Shared>, wire: Arc<Wire>) {
+    run_with(shared, wire, bytes::Bytes::new()).await;
+}
+
+/// The same, for a connection of which something was read already.
+pub(super) async fn run_with(shared: Arc<Shared>, wire: Arc<Wire>, already: bytes::Bytes) {
+    let monitor = shared.bus.monitor();
+    monitor.emit(MonitorEvent::ConnectionOpened { connector: *CONNECTOR });
+    let end = match Box::pin(handshake::run(&shared, &wire, already)).await {
+        Ok(connection) => Box::new(connection).serve().await,
+        Err(end) => end,
+    };
+    monitor.emit(MonitorEvent::ConnectionClosed { connector: *CONNECTOR, reason: end.reason });
+    wire.last_words();
+    if end.reason != EndReason::Closed {
+        Box::pin(linger(&wire)).await;
+    }
+}
+
+/// Reads until the client has closed too: a socket that is dropped with unread bytes resets the connection, and
+/// the client may never see why.
+async fn linger(wire: &Wire) {
+    let drain = async {
+        let mut rest = vec![0; 4096];
+        while wire.socket.read(&mut rest).await.is_ok_and(|count| count > 0) {}
+    };
+    let _ = tokio::time::timeout(LINGER, drain).await; // long enough in any case
+}
+
+/// A connection whose client is in.
+pub(super) struct Connection {
+    pub(super) shared: Arc<Shared>,
+    pub(super) wire: Arc<Wire>,
+    pub(super) client: Arc<Client>,
+    pub(super) inbound: Inbound,
+    pub(super) version: Version,
+    pub(super) identity: Identity,
+    /// Subscriptions are No Local and Retain As Published: the client calls itself a bridge.
+    pub(super) bridge: bool,
+    /// Seconds; 0 for none.
+    pub(super) keep_alive: u16,
+    pub(super) origin: Origin,
+    pub(super) rest: Rest,
+}
+
+/// The parts of a connection that few need.
+#[derive(Default)]
+pub(super) struct Rest {
+    /// The channel published to last: most clients publish to few.
+    last: Option<Channel>,
+    /// A re-authentication under way.
+    exchange: Option<Box<dyn Exchange>>,
+    /// Acknowledgements that wait for the engine, in order.
+    unstored: Vec<(Acknowledge, Stored)>,
+    /// The client has said goodbye, so that its will is void.
+    goodbye: bool,
+}
+
+struct Acknowledge {
+    qos: Qos,
+    id: Option<std::num::NonZeroU16>,
+    reason: ReasonCode,
+}
+
+impl Connection {
+    /// Serves the connection, and leaves its session in order.
+    async fn serve(mut self: Box<Self>) -> End {
+        let end = match self.exchange_packets().await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        };
+        registry::detach(&self.shared, &self.client, &self.wire, end, self.rest.goodbye);
+        end
+    }
+
+    async fn exchange_packets(&mut self) -> Result<std::convert::Infallible, End> {
+        let silence = match self.keep_alive {
+            0 => Duration::from_secs(u64::from(u32::MAX)),
+            seconds => Duration::from_millis(u64::from(seconds) * 1500),
+        };
+        let mut heard = Instant::now();
+        // What came with CONNECT.
+        let mut flushed = self.packets().await?;
+        let mut timer = std::pin::pin!(tokio::time::sleep_until(heard + silence));
+        loop {
+            if let Some(end) = self.wire.ended() {
+                return Err(end);
+            }
+            tokio::select! {
+                biased;
+                () = self.wire.wake.notified() => {}
+                readable = self.wire.socket.readable(), if flushed.backlog <= BACKLOG => {
+                    readable.map_err(|_| End::silent(EndReason::Io))?;
+                    if self.read().await? {
+                        heard = Instant::now();
+                    }
+                }
+                writable = self.wire.socket.writable(), if !flushed.clear => {
+                    writable.map_err(|_| End::silent(EndReason::Io))?;
+                }
+                () = &mut timer => {
+                    if heard + silence <= Instant::now() {
+                        return Err(End::from(EndReason::Timeout));
+                    }
+                    timer.as_mut().reset(heard + silence);
+                }
+            }
+            flushed = self.client.flush(&self.wire, &[], 0).map_err(|_| End::silent(EndReason::Io))?;
+        }
+    }
+
+    /// Reads until nothing is there. True if there was something.
+    async fn read(&mut self) -> Result<bool, End> {
+        for reads in 0.. {
+            match self.inbound.read(&self.wire)? {
+                Read::Blocked => return Ok(reads > 0),
+                Read::Some if self.packets().await?.backlog > BACKLOG => return Ok(true),
+                Read::Some => {}
+            }
+            if reads % READS == READS - 1 {
+                tokio::task::yield_now().await;
+            }
+            if let Some(end) = self.wire.ended() {
+                return Err(end);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Handles all packets of what was read, and sends the answers in one write.
+    async fn packets(&mut self) -> Result<super::client::Flushed, End> {
+        self.shared.bus.admission().await;
+        let (mut answers, mut count) = (Vec::new(), 0);
+        let result = self.handle(&mut answers, &mut count).await;
+        self.acknowledge_stored(&mut answers).await;
+        self.shared.counters.read(self.inbound.read, count);
+        let flushed = self.client.flush(&self.wire, &answers, count).map_err(|_| End::silent(EndReason::Io));
+        result?;
+        flushed
+    }
+
+    async fn handle(&mut self, answers: &mut Vec<u8>, count: &mut u64) -> Result<(), End> {
+        while let Some(packet) = self.inbound.next().map_err(|error| self.fault(error.reason(), &error))? {
+            *count += 1;
+            let event = match self.client.receive(&self.wire, packet, answers) {
+                Ok(event) => event,
+                Err(Received::Elsewhere) => return Err(End::silent(EndReason::TakenOver)),
+                Err(Received::Fault(fault)) => return Err(self.fault(fault.reason(), &fault)),
+            };
+            match event {
+                Event::None => {}
+                Event::Publish(publish) => self.publish(*publish, answers),
+                Event::Subscribe(subscribe) => Box::pin(self.subscribe(subscribe, answers)).await,
+                Event::Unsubscribe(unsubscribe) => self.unsubscribe(unsubscribe, answers),
+                Event::Disconnect { will, reason } => {
+                    self.rest.goodbye = !will;
+                    tracing::trace!(client = %self.client.id, %reason, "client disconnects");
+                    return Err(End::silent(EndReason::Disconnect));
+                }
+                Event::Auth(auth) => self.reauthenticate(auth, answers)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn fault(&self, code: ReasonCode, fault: &dyn std::fmt::Display) -> End {
+        tracing::debug!(client = %self.client.id, %fault, "client breaks the protocol");
+        End::told(EndReason::Protocol, code)
+    }
+
+    fn publish(&mut self, publish: Publish, answers: &mut Vec<u8>) {
+        let acknowledge = Acknowledge { qos: publish.qos, id: publish.packet_id, reason: ReasonCode::SUCCESS };
+        let (reason, stored) = self.hand_over(publish);
+        let acknowledge = Acknowledge { reason, ..acknowledge };
+        if acknowledge.qos == Qos::AtMostOnce {
+            return;
+        }
+        // Acknowledgements keep the order of the publications (MQTT 5, 4.6.0-2).
+        if self.rest.unstored.is_empty() && matches!(stored, Stored::Done) {
+            self.client.published(acknowledge.qos, acknowledge.id, reason, answers);
+        } else {
+            self.rest.unstored.push((acknowledge, stored));
+        }
+    }
+
+    /// Publishes on the bus, and tells how that went.
+    fn hand_over(&mut self, mut publish: Publish) -> (ReasonCode, Stored) {
+        if publish.properties.payload_format == Some(true) && std::str::from_utf8(&publish.payload).is_err() {
+            return (ReasonCode::PAYLOAD_FORMAT_INVALID, Stored::Done);
+        }
+        let Some(channel) = self.channel(&publish.topic) else {
+            return (ReasonCode::NOT_AUTHORIZED, Stored::Done);
+        };
+        if !self.shared.auth.may_publish(&self.identity, &channel) {
+            let stats = self.shared.bus.stats();
+            stats.dropped(*CONNECTOR, ratatosk_core::stats::DropReason::Denied, 1);
+            return (ReasonCode::NOT_AUTHORIZED, Stored::Done);
+        }
+        // A slice keeps all that was read with it alive, for as long as the message is kept.
+        if publish.payload.len() * SHARE < self.inbound.read {
+            publish.payload = bytes::Bytes::copy_from_slice(&publish.payload);
+        }
+        match self.shared.bus.publish(mapping::to_publication(publish, channel, self.origin.clone())) {
+            Ok(receipt) if receipt.matched => (ReasonCode::SUCCESS, receipt.stored),
+            Ok(receipt) => (ReasonCode::NO_MATCHING_SUBSCRIBERS, receipt.stored),
+            // The message is known here: to its sender that is as good as delivered.
+            Err(ratatosk_core::PublishError::Loop) => (ReasonCode::SUCCESS, Stored::Done),
+            Err(ratatosk_core::PublishError::Reserved) => (ReasonCode::NOT_AUTHORIZED, Stored::Done),
+        }
+    }
+
+    fn channel(&mut self, topic: &str) -> Option<Channel> {
+        if let Some(last) = self.rest.last.as_ref().filter(|last| last.as_str() == topic) {
+            return Some(last.clone());
+        }
+        let channel = mapping::channel(topic)?;
+        self.rest.last = Some(channel.clone());
+        Some(channel)
+    }
+
+    async fn acknowledge_stored(&mut self, answers: &mut Vec<u8>) {
+        for (acknowledge, stored) in std::mem::take(&mut self.rest.unstored) {
+            let failed = match stored {
+                Stored::Done => false,
+                Stored::Pending(stored) => stored.await.is_err(),
+            };
+            let reason = if failed { ReasonCode::UNSPECIFIED } else { acknowledge.reason };
+            // Before MQTT 5 a failure cannot be told: without an answer the client will send it again.
+            if !failed || self.version.is_v5() {
+                self.client.published(acknowledge.qos, acknowledge.id, reason, answers);
+            }
+        }
+    }
+
+    fn reauthenticate(&mut self, auth: Auth, answers: &mut Vec<u8>) -> Result<(), End> {
+        let refused = End::told(EndReason::Denied, ReasonCode::NOT_AUTHORIZED);
+        if auth.reason == ReasonCode::REAUTHENTICATE {
+            let method = auth.method.as_deref().unwrap_or_default();
+            self.rest.exchange = self.shared.auth.methods().and_then(|methods| methods.begin(method));
+        }
+        let Some(exchange) = &mut self.rest.exchange else {
+            return Err(End::told(EndReason::Protocol, ReasonCode::PROTOCOL_ERROR));
+        };
+        let data = auth.data.map(|secret| secret.0).unwrap_or_default();
+        let (reason, data) = match exchange.step(&data) {
+            Step::Continue(data) => (ReasonCode::CONTINUE_AUTHENTICATION, Some(data)),
+            // Another user would need another session.
+            Step::Done { user, data } if self.identity.user.as_ref() == Some(&user) => {
+                self.rest.exchange = None;
+                (ReasonCode::SUCCESS, data)
+            }
+            Step::Done { .. } | Step::Refuse => return Err(refused),
+        };
+        let answer =
+            Auth { reason, method: auth.method, data: data.map(crate::proto::codec::Secret), ..Auth::default() };
+        let _ = encode(&Packet::Auth(answer), self.version, answers); // only a method of over 64 KiB could fail
+        Ok(())
+    }
+}

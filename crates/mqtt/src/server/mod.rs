@@ -1,0 +1,104 @@
+//! The server side: what MQTT clients connect to, over TCP, TLS and WebSocket.
+//!
+//! One small task reads each connection; messages are written by the bus' fan-out lanes straight to the socket.
+//! A session is a [`Peer`](ratatosk_core::Peer) that outlives its connections.
+
+mod agenda;
+mod auth;
+mod client;
+mod connection;
+mod counters;
+mod each;
+mod handshake;
+mod inbound;
+mod listener;
+mod outlet;
+mod registry;
+mod scratch;
+mod settings;
+mod state;
+mod subscribe;
+mod sys;
+mod websocket;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use ratatosk_connector::{http::Origins, lifecycle::Lifecycle, socket::Socket};
+use ratatosk_core::Bus;
+use tokio_rustls::TlsAcceptor;
+
+pub use auth::{Anonymous, AuthFuture, Authenticate, Credentials, Identity};
+pub use settings::Settings;
+
+use self::{agenda::Agenda, counters::Counters, registry::Registry, wire::Wire};
+
+/// The MQTT server side of a gateway. Cloning shares it.
+#[derive(Clone)]
+pub struct MqttServer(Arc<Shared>);
+
+/// What all connections share.
+struct Shared {
+    settings: Settings,
+    bus: Bus,
+    life: Lifecycle,
+    auth: Arc<dyn Authenticate>,
+    registry: Registry,
+    agenda: Agenda,
+    counters: Counters,
+}
+
+impl std::fmt::Debug for MqttServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MqttServer").field("sessions", &self.0.registry.len()).finish_non_exhaustive()
+    }
+}
+
+impl MqttServer {
+    /// A server, with its tasks running under `life`: timers of sessions and wills, `$SYS`, and the goodbye to all
+    /// clients when the gateway closes.
+    #[must_use]
+    pub fn new(settings: Settings, bus: Bus, life: Lifecycle, auth: Arc<dyn Authenticate>) -> Self {
+        let shared = Shared {
+            registry: Registry::new(settings.max_sessions),
+            settings,
+            bus,
+            life: life.clone(),
+            auth,
+            agenda: Agenda::default(),
+            counters: Counters::default(),
+        };
+        let server = Self(Arc::new(shared));
+        life.spawn("mqtt timers", agenda::run(server.0.clone()));
+        life.spawn("mqtt goodbye", registry::say_goodbye(server.0.clone()));
+        if !server.0.settings.sys_interval.is_zero() {
+            life.spawn("mqtt $SYS", sys::run(server.0.clone()));
+        }
+        server
+    }
+
+    /// Accepts connections until the gateway closes; with `tls`, under TLS.
+    pub async fn serve(&self, listener: tokio::net::TcpListener, tls: Option<TlsAcceptor>) {
+        listener::serve(self.0.clone(), listener, tls).await;
+    }
+
+    /// Serves one connection that is already accepted, to its end.
+    pub async fn connection(&self, socket: Socket, remote: SocketAddr) {
+        connection::run(self.0.clone(), Wire::mqtt(socket, remote)).await;
+    }
+
+    /// The route of MQTT over WebSocket, at this path of the HTTP listener.
+    pub fn router(&self, path: &str, origins: Origins) -> axum::Router {
+        websocket::router(self.0.clone(), path, origins)
+    }
+
+    /// How many sessions there are: those of connected clients, and those that wait for their client.
+    #[must_use]
+    pub fn sessions(&self) -> (usize, usize) {
+        let counts = self.0.registry.counts();
+        (counts.connected, counts.away)
+    }
+}

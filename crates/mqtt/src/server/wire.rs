@@ -1,0 +1,139 @@
+//! One network connection: its socket, its framing, and the word that it is to end.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use parking_lot::Mutex;
+use ratatosk_connector::{
+    http::Permit,
+    socket::Socket,
+    websocket::{self, Frames, Opcode, header},
+};
+use ratatosk_core::EndReason;
+use tokio::sync::Notify;
+
+use crate::proto::codec::ReasonCode;
+
+/// How MQTT is carried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// As it is.
+    Mqtt,
+    /// In binary WebSocket frames.
+    WebSocket,
+}
+
+/// Why a connection ends, and the reason code that its client is told, if any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct End {
+    pub(super) reason: EndReason,
+    pub(super) code: Option<ReasonCode>,
+}
+
+impl End {
+    /// An end without a word: the client has gone, or said goodbye itself.
+    pub(super) fn silent(reason: EndReason) -> Self {
+        Self { reason, code: None }
+    }
+
+    /// An end of which the client is told.
+    pub(super) fn told(reason: EndReason, code: ReasonCode) -> Self {
+        Self { reason, code: Some(code) }
+    }
+}
+
+impl From<EndReason> for End {
+    fn from(reason: EndReason) -> Self {
+        let code = match reason {
+            EndReason::Timeout => ReasonCode::KEEP_ALIVE_TIMEOUT,
+            EndReason::Slow | EndReason::Limit => ReasonCode::QUOTA_EXCEEDED,
+            EndReason::Protocol => ReasonCode::PROTOCOL_ERROR,
+            EndReason::Denied | EndReason::Expired => ReasonCode::NOT_AUTHORIZED,
+            EndReason::TakenOver => ReasonCode::SESSION_TAKEN_OVER,
+            EndReason::Kicked => ReasonCode::ADMINISTRATIVE_ACTION,
+            EndReason::Lifetime => ReasonCode::MAXIMUM_CONNECT_TIME,
+            EndReason::Drain => ReasonCode::SHUTTING_DOWN,
+            EndReason::Disconnect | EndReason::Closed | EndReason::Io => return Self::silent(reason),
+        };
+        Self::told(reason, code)
+    }
+}
+
+/// Bytes of control frames that may wait.
+const MAX_CONTROL: usize = 4096;
+
+#[derive(Debug)]
+pub(super) struct Wire {
+    pub(super) socket: Socket,
+    pub(super) remote: SocketAddr,
+    pub(super) framing: Framing,
+    /// Wakes the connection's task: something waits to be written, or the connection is to end.
+    pub(super) wake: Notify,
+    end: Mutex<Option<End>>,
+    control: Mutex<Vec<u8>>,
+    /// Keeps the connection counted by its listener.
+    _permit: Option<Permit>,
+}
+
+impl Wire {
+    pub(super) fn mqtt(socket: Socket, remote: SocketAddr) -> Arc<Self> {
+        Self::new(socket, remote, Framing::Mqtt, None)
+    }
+
+    pub(super) fn new(socket: Socket, remote: SocketAddr, framing: Framing, permit: Option<Permit>) -> Arc<Self> {
+        let (wake, end, control) = (Notify::new(), Mutex::default(), Mutex::default());
+        Arc::new(Self { socket, remote, framing, wake, end, control, _permit: permit })
+    }
+
+    /// Asks the connection's task to end; the first to ask gives the reason.
+    pub(super) fn end(&self, end: End) {
+        self.end.lock().get_or_insert(end);
+        self.wake.notify_one();
+    }
+
+    pub(super) fn ended(&self) -> Option<End> {
+        *self.end.lock()
+    }
+
+    /// Bytes of MQTT as they go on this wire: for the few packets of a handshake.
+    pub(super) fn framed(&self, bytes: &[u8]) -> Vec<u8> {
+        match self.framing {
+            Framing::Mqtt => bytes.to_vec(),
+            Framing::WebSocket => [header(Opcode::Binary, bytes.len()).as_slice(), bytes].concat(),
+        }
+    }
+
+    /// Sends a WebSocket control frame, which must not stand within another frame: it is sent only if the socket
+    /// has taken all before it, or kept for the next write.
+    pub(super) fn control(&self, frame: &[u8]) {
+        let mut control = self.control.lock();
+        // A client that only asks and never reads is answered no further.
+        if control.len() < MAX_CONTROL {
+            control.extend_from_slice(frame);
+        }
+        drop(control);
+        self.wake.notify_one();
+    }
+
+    /// What [`Wire::control`] has for the next write between frames.
+    pub(super) fn take_control(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.control.lock())
+    }
+
+    /// Says that nothing more will be written; over WebSocket with the close frame that belongs to it.
+    pub(super) fn last_words(&self) {
+        if self.framing == Framing::WebSocket {
+            let mut control = self.take_control();
+            if control.is_empty() {
+                control = websocket::close(1000, "");
+            }
+            let _ = self.socket.try_write(&control); // the client is told if it still listens
+        }
+        self.socket.finish();
+    }
+
+    /// What reads the frames of this wire, if it has any. A frame may hold many packets.
+    pub(super) fn frames(&self, max_packet: u32) -> Option<Box<Frames>> {
+        const SLACK: usize = 64 << 10;
+        (self.framing == Framing::WebSocket).then(|| Box::new(Frames::new(max_packet as usize + SLACK)))
+    }
+}
