@@ -38,10 +38,13 @@ impl Connectors {
             life: life.clone(),
             origins: origins.clone(),
         });
+        let pusher =
+            ratatosk_pusher::server::Server::new(bus.clone(), life.clone(), origins.clone(), &resolved.pusher)?;
         let router = Router::new()
             .merge(page::router())
             .merge(sse.router())
             .merge(bayeux.router())
+            .merge(pusher.router())
             .layer(from_fn_with_state(origins, preflight));
         Ok(Self { router })
     }
