@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
+use crate::engine::load::as_f64;
+
 /// A process and its descendants (a server may fork workers).
 #[derive(Clone, Debug)]
 pub(crate) struct Processes {
@@ -17,6 +19,8 @@ pub(crate) struct Processes {
 pub(crate) struct Cpu {
     scheduler_ns: u64,
     ticks_ns: u64,
+    /// Time that threads were ready to run and had no core.
+    waited_ns: u64,
 }
 
 /// Duration of a tick in `/proc/PID/stat`, in nanoseconds.
@@ -31,7 +35,14 @@ impl Cpu {
         let ticks = to.ticks_ns.saturating_sub(from.ticks_ns);
         // More ticks than the error of two readings: threads have ended in between, so the exact clock missed them.
         let ns = if ticks > exact + 2 * tick_ns() { ticks } else { exact };
-        super::engine::load::as_f64(ns) / 1000.0
+        as_f64(ns) / 1000.0
+    }
+}
+
+impl Cpu {
+    /// Time between two readings spent waiting for a core, in microseconds: what others on this machine took away.
+    pub(crate) fn waited_us(from: Self, to: Self) -> f64 {
+        as_f64(to.waited_ns.saturating_sub(from.waited_ns)) / 1000.0
     }
 }
 
@@ -54,6 +65,7 @@ impl Processes {
                 Ok(one) => {
                     total.scheduler_ns += one.scheduler_ns;
                     total.ticks_ns += one.ticks_ns;
+                    total.waited_ns += one.waited_ns;
                 }
                 Err(e) if pid == self.root => return Err(e),
                 Err(_) => {}
@@ -102,13 +114,15 @@ fn numbers(dir: &str) -> Vec<u32> {
 fn cpu_of(pid: u32) -> Result<Cpu> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let ticks = ticks(&stat).context("unreadable /proc/PID/stat")?;
-    let mut scheduler_ns = 0;
+    let mut cpu = Cpu { ticks_ns: ticks * tick_ns(), ..Cpu::default() };
     for thread in numbers(&format!("/proc/{pid}/task")) {
         // A thread that has just ended has no file any more.
         let line = fs::read_to_string(format!("/proc/{pid}/task/{thread}/schedstat")).unwrap_or_default();
-        scheduler_ns += line.split_whitespace().next().and_then(|ns| ns.parse().ok()).unwrap_or(0);
+        let mut fields = line.split_whitespace().map(|ns| ns.parse().unwrap_or(0));
+        cpu.scheduler_ns += fields.next().unwrap_or(0);
+        cpu.waited_ns += fields.next().unwrap_or(0);
     }
-    Ok(Cpu { scheduler_ns, ticks_ns: ticks * tick_ns() })
+    Ok(cpu)
 }
 
 /// User and system time: fields 14 and 15, counted behind the command's closing parenthesis.
@@ -172,8 +186,8 @@ mod tests {
 
     #[test]
     fn ended_threads_fall_back_to_ticks() {
-        let from = Cpu { scheduler_ns: 500, ticks_ns: 0 };
-        let to = Cpu { scheduler_ns: 0, ticks_ns: 90_000_000 };
+        let from = Cpu { scheduler_ns: 500, ticks_ns: 0, waited_ns: 0 };
+        let to = Cpu { scheduler_ns: 0, ticks_ns: 90_000_000, waited_ns: 0 };
         assert!((Cpu::between_us(from, to) - 90_000.0).abs() < 1e-9);
     }
 }

@@ -13,7 +13,7 @@ use crate::stamp::Stamp;
 /// Handshakes in progress at the same time.
 const RAMP: usize = 128;
 /// With nothing happening for so long a closed loop has stalled and missing messages are lost.
-const QUIET: Duration = Duration::from_secs(3);
+const QUIET: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_millis(100);
 
 /// Who talks to whom.
@@ -55,6 +55,10 @@ pub(crate) struct Measured {
     pub(crate) cpu_us: f64,
     /// CPU time of the generator in the window, in microseconds.
     pub(crate) generator_us: f64,
+    /// Time that the server's threads waited for a core (also for each other), as a share of the window.
+    pub(crate) server_waited: f64,
+    /// The same for the generator, which has one thread.
+    pub(crate) generator_waited: f64,
     pub(crate) p50: Option<u64>,
     pub(crate) p99: Option<u64>,
     /// Deliveries missing at the end, from the first publication on.
@@ -127,8 +131,7 @@ impl<'a> Load<'a> {
         let (received, start) = (self.pool.received, self.pool.now());
         self.recorder.measuring = true;
         self.drive(timing.window)?;
-        let cpu_us = Cpu::between_us(from, server.cpu()?);
-        let generator_us = Cpu::between_us(generator_from, generator.cpu()?);
+        let (to, generator_to) = (server.cpu()?, generator.cpu()?);
         let seconds = Duration::from_nanos(self.pool.now() - start).as_secs_f64();
         let deliveries = self.recorder.deliveries - deliveries;
         let published = self.recorder.published() - published;
@@ -139,8 +142,10 @@ impl<'a> Load<'a> {
             deliveries,
             published,
             seconds,
-            cpu_us,
-            generator_us,
+            cpu_us: Cpu::between_us(from, to),
+            generator_us: Cpu::between_us(generator_from, generator_to),
+            server_waited: Cpu::waited_us(from, to) / seconds / 1e6,
+            generator_waited: Cpu::waited_us(generator_from, generator_to) / seconds / 1e6,
             p50: self.recorder.latency.quantile(0.5),
             p99: self.recorder.latency.quantile(0.99),
             lost: self.recorder.missing(),
@@ -218,7 +223,7 @@ impl<'a> Load<'a> {
             self.pool.check().context("subscribing")?;
             if self.recorder.ready != last.0 {
                 last = (self.recorder.ready, self.pool.now());
-            } else if self.pool.now() - last.1 > 3 * nanos(QUIET) {
+            } else if self.pool.now() - last.1 > 2 * nanos(QUIET) {
                 bail!("only {} of {} connections finished their handshake", last.0, self.pool.len());
             }
         }

@@ -117,6 +117,14 @@ struct Run {
     joined: Option<Measured>,
 }
 
+impl Run {
+    /// How much others used the cores: generator and floor have one thread each, which waits for nobody else.
+    fn disturbed(&self) -> f64 {
+        let floor = self.floor.as_ref().map_or(0.0, |floor| floor.server_waited.max(floor.generator_waited));
+        floor.max(self.server.generator_waited)
+    }
+}
+
 fn summary(runs: &[Run]) -> Row {
     let of = |figure: &dyn Fn(&Run) -> Option<f64>| median(runs.iter().filter_map(figure).collect());
     let cost = |measured: &Option<Measured>| measured.as_ref().and_then(Measured::cost);
@@ -153,6 +161,10 @@ fn notes(given: Option<&String>, runs: &[Run]) -> Option<String> {
     }
     if let Some(joined) = median(runs.iter().filter_map(|r| r.joined.as_ref()?.cost()).collect()) {
         notes.push(format!("floor with joined writes: {joined:.3} µs"));
+    }
+    let waited = runs.iter().map(Run::disturbed).fold(0.0, f64::max);
+    if waited > 0.2 {
+        notes.push(format!("something else is using the cores (waited {:.0} % of the time)", waited * 100.0));
     }
     if runs.iter().any(|r| r.server.published == 0) {
         notes.push("nothing was published in the window: saturated".to_owned());
