@@ -16,10 +16,15 @@ use ratatosk_core::Bus;
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let listen = arguments.next().unwrap_or_else(|| "127.0.0.1:0".into());
-    let config: BayeuxConfig = arguments.next().map_or(Ok(BayeuxConfig::default()), |json| serde_json::from_str(&json))?;
+    let config: BayeuxConfig =
+        arguments.next().map_or(Ok(BayeuxConfig::default()), |json| serde_json::from_str(&json))?;
     let life = Lifecycle::default();
-    let server =
-        BayeuxServer::new(ServerConfig { config, bus: Bus::in_memory(), life: life.clone(), origins: Origins::new(["*"]) });
+    let server = BayeuxServer::new(ServerConfig {
+        config,
+        bus: Bus::in_memory(),
+        life: life.clone(),
+        origins: Origins::new(["*"]),
+    });
     let listener = tokio::net::TcpListener::bind(listen).await?;
     println!("{}", listener.local_addr()?);
     HttpListener { listener, tls: None, limits: HttpLimits::default() }.serve(server.router(), life).await;

@@ -34,7 +34,8 @@ pub struct BayeuxConfig {
     pub cookie: CookieConfig,
     /// The extensions on offer.
     pub extensions: ExtensionsConfig,
-    /// Send messages with replies to `/meta/connect` only: strict order even over several connections at once.
+    /// Send messages with replies to `/meta/connect` only. Otherwise they also ride with other replies, sooner but by
+    /// another connection, where they can overtake each other.
     pub connect_only: bool,
     /// Publishing without a handshake, for callers with this key; off where there is none.
     pub publish_key: Option<Secret>,
@@ -53,7 +54,7 @@ impl Default for BayeuxConfig {
             limits: LimitsConfig::default(),
             cookie: CookieConfig::default(),
             extensions: ExtensionsConfig::default(),
-            connect_only: false,
+            connect_only: true,
             publish_key: None,
         }
     }

@@ -10,6 +10,7 @@ pub mod fault;
 pub mod handshake;
 pub mod inbound;
 pub mod machine;
+pub mod order;
 pub mod payload;
 pub mod queue;
 pub mod replay;

@@ -1,22 +1,29 @@
 //! A session with its surroundings: its place on the bus, whoever waits for its held connect, its socket.
 
-use std::sync::{Arc, Weak};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use ratatosk_connector::stream::StreamPeer;
 use ratatosk_core::{Delivered, EndReason, Message, Peer, Run, Session as BusSession, stats::DropReason};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::{
     proto::{
         connect::Answer,
+        order::{Order, Turn},
         queue::{Item, Pushed},
         session::{Due, Session},
         subscriptions::Named,
     },
     server::{clock::Clock, encode::Detail, link::LinkFrame, mount::Mount},
 };
+
+/// How long a request waits for those that it has overtaken.
+const OVERTAKEN: Duration = Duration::from_millis(100);
 
 /// What waits for a session.
 #[derive(Debug, Clone)]
@@ -80,6 +87,8 @@ pub(crate) struct Inner {
     alarm: Option<u64>,
     /// Whether the held connect counts against its browser.
     counted: bool,
+    /// The order in which its requests were sent.
+    pub(crate) order: Order,
 }
 
 /// One session of a mount.
@@ -91,6 +100,8 @@ pub(crate) struct Live {
     pub(crate) browser: Option<Arc<str>>,
     pub(crate) user: Option<Arc<str>>,
     inner: Mutex<Inner>,
+    /// A request of the session was processed.
+    passed: Notify,
 }
 
 impl Live {
@@ -100,8 +111,24 @@ impl Live {
         browser: Option<Arc<str>>,
         user: Option<Arc<str>>,
     ) -> Arc<Self> {
-        let inner = Inner { session, bus: None, waiter: None, hold: 0, link: None, alarm: None, counted: false };
-        Arc::new_cyclic(|me| Self { mount, me: me.clone(), browser, user, inner: Mutex::new(inner) })
+        let inner = Inner {
+            session,
+            bus: None,
+            waiter: None,
+            hold: 0,
+            link: None,
+            alarm: None,
+            counted: false,
+            order: Order::default(),
+        };
+        Arc::new_cyclic(|me| Self {
+            mount,
+            me: me.clone(),
+            browser,
+            user,
+            inner: Mutex::new(inner),
+            passed: Notify::new(),
+        })
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -134,6 +161,30 @@ impl Live {
             inner.alarm = Some(at);
             self.mount.sweeper.set(at, self.me.clone());
         }
+    }
+
+    /// Waits, not long, until the requests are here that were sent before the one with this id.
+    pub(crate) async fn turn(&self, id: Option<&str>) {
+        if self.lock().order.judge(id) == Turn::Now {
+            return;
+        }
+        let filled = async {
+            loop {
+                let passed = self.passed.notified();
+                if self.lock().order.judge(id) == Turn::Now {
+                    return;
+                }
+                passed.await;
+            }
+        };
+        if tokio::time::timeout(OVERTAKEN, filled).await.is_err() {
+            self.lock().order.gave_up();
+        }
+    }
+
+    /// A request was processed: others may have waited for it.
+    pub(crate) fn pass(&self) {
+        self.passed.notify_waiters();
     }
 
     /// The connect that was just held waits for this.

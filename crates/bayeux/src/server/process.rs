@@ -97,6 +97,7 @@ impl Outcome {
     /// Messages that the request itself caused ride with its replies, or go where the session's messages go.
     fn settle(&mut self, caller: &Caller<'_>) {
         for live in std::mem::take(&mut self.touched) {
+            live.pass();
             let mut inner = live.lock();
             if inner.session.is_held() || inner.link.is_some() {
                 if caller.carrier == Carrier::Poll {
@@ -194,6 +195,7 @@ fn speak(
     };
     let mut host = BusHost { live, bus, shown: Vec::new(), answers: Vec::new() };
     let mut effects = Effects::default();
+    inner.order.passed(message.id());
     inner.session.handle(message, &context, &mut host, &mut outcome.replies, &mut effects);
     let BusHost { shown, answers, .. } = host;
     live.show(inner, shown);
@@ -266,6 +268,7 @@ fn shake_hands(mount: &Arc<Mount>, message: &Inbound<'_>, caller: &Caller<'_>, o
     if let Some(link) = caller.link {
         live.attach(&mut inner, link);
     }
+    inner.order.passed(message.id());
     mount.directory.insert(id.clone(), live.clone());
     live.settle(&mut inner);
     drop(inner);

@@ -26,7 +26,7 @@ use crate::{
         cookie,
         live::{Live, Queued, Wake},
         mount::Mount,
-        process::{Caller, Held, Outcome, admission, process},
+        process::{Caller, Held, admission, process},
     },
 };
 
@@ -87,7 +87,21 @@ pub(super) async fn exchange(
     texts: &[String],
     rides: bool,
 ) -> Result<Answer, Refusal> {
-    let mut outcome = run(mount, headers, texts, rides)?;
+    let batch = read(mount, texts)?;
+    if let Some(first) = batch.first()
+        && let Some(live) = first.client_id().and_then(|id| mount.directory.get(&id))
+    {
+        live.turn(first.id()).await;
+    }
+    let caller = Caller {
+        carrier: Carrier::Poll,
+        browser: cookie::of(headers),
+        link: None,
+        rides,
+        trusted: publisher::is_trusted(mount, headers, &batch),
+    };
+    let mut outcome = process(mount, &batch, &caller);
+    drop(batch);
     admission(mount).await;
     let Some(mut held) = outcome.held.take() else {
         let array = outcome.body();
@@ -105,7 +119,7 @@ async fn take_held(held: &mut Held) -> Result<Answer, Refusal> {
     Ok(Answer { array, carried: vec![(held.live.clone(), messages)], cookie: None })
 }
 
-fn run(mount: &Arc<Mount>, headers: &HeaderMap, texts: &[String], rides: bool) -> Result<Outcome, Refusal> {
+fn read<'a>(mount: &Mount, texts: &'a [String]) -> Result<Vec<Inbound<'a>>, Refusal> {
     let limit = mount.config.limits.batch;
     let mut batch: Vec<Inbound<'_>> = Vec::new();
     for text in texts {
@@ -118,14 +132,7 @@ fn run(mount: &Arc<Mount>, headers: &HeaderMap, texts: &[String], rides: bool) -
         let detail = BatchError::TooMany(limit).to_string();
         return Err(Refusal::Status(StatusCode::PAYLOAD_TOO_LARGE, detail));
     }
-    let caller = Caller {
-        carrier: Carrier::Poll,
-        browser: cookie::of(headers),
-        link: None,
-        rides,
-        trusted: publisher::is_trusted(mount, headers, &batch),
-    };
-    Ok(process(mount, &batch, &caller))
+    Ok(batch)
 }
 
 fn status_of(error: &BatchError) -> StatusCode {

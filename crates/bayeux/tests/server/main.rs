@@ -1,0 +1,12 @@
+//! The server side over real sockets.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod polling;
+mod sockets;
+mod support;

@@ -1,0 +1,387 @@
+//! Long-polling and JSONP over HTTP, as it is on the wire.
+
+use std::sync::Arc;
+
+use crate::support::{Pending, Seen, Server, handshake, until};
+use bytes::Bytes;
+use ratatosk_bayeux::server::{ServiceCall, ServiceHandler};
+use ratatosk_core::{Channel, EndReason};
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn a_handshake_agrees_and_travels_alone() {
+    let server = Server::start(json!({})).await;
+    let response =
+        server.send(server.request(&json!([handshake(json!({"ack": true})), {"channel": "/x", "data": 1}]), "")).await;
+    let messages = response.messages();
+    assert_eq!(messages.len(), 1);
+    assert!(messages[0]["clientId"].as_str().unwrap().len() >= 26, "128 bits in base 32");
+    assert_eq!(messages[0]["advice"], json!({"reconnect": "retry", "interval": 0, "timeout": 30000}));
+    assert_eq!(messages[0]["ext"]["ack"], true);
+    assert_eq!(messages[0]["version"], "1.0");
+    assert!(response.header("set-cookie").unwrap().starts_with("BAYEUX_BROWSER="));
+    assert!(response.header("content-type").unwrap().starts_with("application/json"));
+}
+
+#[tokio::test]
+async fn refused_handshakes_leave_no_session() {
+    let server = Server::start(json!({})).await;
+    for (message, error) in [
+        (
+            json!({"channel": "/meta/handshake", "version": "2.0", "supportedConnectionTypes": ["long-polling"]}),
+            "300:2.0:Version mismatch",
+        ),
+        (
+            json!({"channel": "/meta/handshake", "version": "1.0", "supportedConnectionTypes": ["flash"]}),
+            "301:flash:Connection types not supported",
+        ),
+    ] {
+        let reply = server.post(message).await.remove(0);
+        assert_eq!(
+            (&reply["successful"], &reply["error"], &reply["advice"]["reconnect"]),
+            (&json!(false), &json!(error), &json!("none"))
+        );
+    }
+    assert_eq!(server.bayeux.sessions(), 0);
+}
+
+#[tokio::test]
+async fn messages_reach_a_held_connect() {
+    let server = Server::start(json!({})).await;
+    let client = server.client(json!({})).await;
+    client.subscribe(json!(["/a/*", "/deep/**"])).await;
+    let held = client.hold().await;
+    server.publish("a/b", r#"{"n":1}"#);
+    let messages = held.response().await.messages();
+    assert_eq!(messages[0], json!({"channel": "/a/b", "data": {"n": 1}}));
+    assert_eq!(messages.last().unwrap()["channel"], "/meta/connect");
+    server.publish("deep", "the parent is not meant");
+    server.publish("deep/er/still", "text");
+    assert_eq!(client.collect(1).await, [json!("text")]);
+}
+
+#[tokio::test]
+async fn payloads_are_rendered_by_their_kind() {
+    let server = Server::start(json!({})).await;
+    let client = server.client(json!({})).await;
+    client.subscribe(json!("/p")).await;
+    for payload in [&b"21.5"[..], b"hello", b"", b"\xff\0", b"[1,\n2]"] {
+        let origin = ratatosk_core::Origin::gateway();
+        let publication = ratatosk_core::Publication::new(Channel::new("p").unwrap(), payload, origin);
+        server.bus.publish(publication).unwrap();
+    }
+    assert_eq!(
+        client.collect(5).await,
+        [json!(21.5), json!("hello"), json!(""), json!({"$b64": "/wA="}), json!([1, 2])]
+    );
+}
+
+/// The loss that CometD and Faye have.
+#[tokio::test]
+async fn a_message_for_a_poll_whose_peer_has_gone_is_not_lost() {
+    let server = Server::start(json!({})).await;
+    let client = server.client(json!({})).await;
+    client.subscribe(json!("/a")).await;
+    for round in 0..20 {
+        drop(client.hold().await);
+        server.publish("a", &round.to_string());
+        assert_eq!(client.collect(1).await, [json!(round)]);
+    }
+}
+
+#[tokio::test]
+async fn a_superseded_connect_gets_an_error_at_once() {
+    let server = Server::start(json!({})).await;
+    let client = server.client(json!({})).await;
+    client.subscribe(json!("/a")).await;
+    let first = client.hold().await;
+    let second = client.hold().await;
+    // Whichever came second is the one that is held.
+    let (status, other) = tokio::select! {
+        first = first.response() => (first.status, None),
+        second = second.response() => (second.status, Some(())),
+    };
+    assert!(status >= 400, "{status} {other:?}");
+    server.publish("a", "1");
+    assert_eq!(client.collect(1).await.len(), 1);
+}
+
+#[tokio::test]
+async fn disconnecting_answers_the_held_connect() {
+    let server = Server::start(json!({})).await;
+    let seen = Seen::on(&server.bus);
+    let client = server.client(json!({})).await;
+    client.subscribe(json!("/a")).await;
+    let held = client.hold().await;
+    // The hold and the farewell travel by two connections: the answer says which came first.
+    let reply = client.post(client.message("/meta/disconnect", json!({"id": "bye"}))).await.remove(0);
+    assert_eq!((&reply["successful"], &reply["id"]), (&json!(true), &json!("bye")));
+    let answer = held.response().await.messages().remove(0);
+    let reconnect = &answer["advice"]["reconnect"];
+    assert!(reconnect == "none" || answer["error"] == "402::session_unknown", "{answer}");
+    assert_eq!(server.bayeux.sessions(), 0);
+    let expected = [
+        "created_client",
+        "created_channel a",
+        "client_subscribed a",
+        "client_unsubscribed a",
+        "destroyed_channel a",
+        "destroyed_client disconnect",
+    ];
+    assert_eq!(seen.all(), expected);
+}
+
+#[tokio::test]
+async fn a_session_that_does_not_connect_again_ends_by_timeout() {
+    let server = Server::start(json!({"max_interval": "50ms"})).await;
+    let seen = Seen::on(&server.bus);
+    let client = server.client(json!({})).await;
+    until("the session ends", || server.bayeux.sessions() == 0).await;
+    assert_eq!(seen.all(), ["created_client", "destroyed_client timeout"]);
+    let reply = client.post(client.connect(json!({"id": 7}))).await.remove(0);
+    assert_eq!(reply["error"], "402::session_unknown");
+    assert_eq!(reply["advice"], json!({"reconnect": "handshake", "interval": 0}));
+    assert_eq!(reply["id"], 7);
+}
+
+#[tokio::test]
+async fn a_connect_is_held_no_longer_than_the_timeout() {
+    let server = Server::start(json!({"timeout": "60ms"})).await;
+    let client = server.client(json!({})).await;
+    let replies = client.post(client.connect(json!({}))).await;
+    assert_eq!((replies.len(), &replies[0]["successful"]), (1, &json!(true)));
+}
+
+#[tokio::test]
+async fn acknowledged_messages_come_again_until_they_are_acknowledged() {
+    let server = Server::start(json!({})).await;
+    let client = server.client(json!({"ack": true})).await;
+    client.subscribe(json!("/a")).await;
+    server.publish("a", "1");
+    let first = client.post(client.connect(json!({"ext": {"ack": 1}}))).await;
+    let again = client.post(client.connect(json!({"ext": {"ack": 1}}))).await;
+    assert_eq!((&first[0]["data"], &again[0]["data"]), (&json!(1), &json!(1)));
+    let batch = &again.last().unwrap()["ext"]["ack"];
+    assert!(batch.as_u64() > first.last().unwrap()["ext"]["ack"].as_u64());
+    server.publish("a", "2");
+    let next = client.post(client.connect(json!({"ext": {"ack": batch}}))).await;
+    assert_eq!((next.len(), &next[0]["data"]), (2, &json!(2)));
+}
+
+#[tokio::test]
+async fn last_values_and_history_come_first() {
+    let server = Server::start(json!({})).await;
+    server.retain("r/1", "\"kept\"");
+    let client = server.client(json!({"replay": true})).await;
+    client.subscribe(json!("/r/*")).await;
+    assert_eq!(client.collect(1).await, [json!("kept")]);
+    for n in 0..5 {
+        server.publish("h", &n.to_string());
+    }
+    let replayed = async |place: Value| {
+        let message = json!({"subscription": "/h", "ext": {"replay": {"/h": place}}});
+        client.post(client.message("/meta/subscribe", message)).await;
+        let messages = client.post(client.connect(json!({}))).await;
+        client.post(client.message("/meta/unsubscribe", json!({"subscription": "/h"}))).await;
+        messages.into_iter().filter(|message| message.get("data").is_some()).collect::<Vec<_>>()
+    };
+    let all = replayed(json!(-2)).await;
+    assert_eq!(all.iter().map(|message| &message["data"]).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+    let place = &all[2]["ext"]["replay"];
+    let rest = replayed(place.clone()).await;
+    assert_eq!(rest.iter().map(|message| &message["data"]).collect::<Vec<_>>(), [3, 4]);
+}
+
+#[tokio::test]
+async fn forms_and_other_paths() {
+    let server = Server::start(json!({})).await;
+    let form: String = form_urlencoded::Serializer::new(String::new())
+        .append_pair("message", &handshake(json!({})).to_string())
+        .finish();
+    for path in ["/bayeux", "/bayeux/", "/bayeux/handshake"] {
+        for content_type in ["application/x-www-form-urlencoded", "text/plain;charset=UTF-8"] {
+            let response = server.send(server.raw(path, content_type, &form, "")).await;
+            assert_eq!((response.status, &response.messages()[0]["successful"]), (200, &json!(true)), "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn bad_bodies() {
+    let server = Server::start(json!({"limits": {"body": "1 KiB", "batch": 3}})).await;
+    let large = format!("[\"{}\"]", "x".repeat(2000));
+    let many = "[{},{},{},{}]";
+    for (body, status) in
+        [("[]", 400), ("{", 400), ("[1]", 400), ("", 400), ("x=1", 400), (large.as_str(), 413), (many, 413)]
+    {
+        let response = server.send(server.raw("/bayeux", "application/json", body, "")).await;
+        assert_eq!(response.status, status, "{body}");
+    }
+    let response = server.send(format!("DELETE /bayeux HTTP/1.1\r\nHost: {}\r\n\r\n", server.address)).await;
+    assert_eq!(response.status, 405);
+}
+
+#[tokio::test]
+async fn unknown_and_forged_sessions_and_foreign_browsers() {
+    let server = Server::start(json!({"cookie": {"mode": "required"}})).await;
+    let response = server.send(server.request(&handshake(json!({})), "")).await;
+    let id = response.messages()[0]["clientId"].clone();
+    let cookie = response.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    let subscribe = json!({"channel": "/meta/subscribe", "clientId": id, "subscription": "/a"});
+    for (headers, successful) in [
+        (format!("Cookie: {cookie}\r\n"), true),
+        ("Cookie: BAYEUX_BROWSER=someoneelse\r\n".to_owned(), false),
+        (String::new(), false),
+    ] {
+        let reply = server.send(server.request(&subscribe, &headers)).await.messages().remove(0);
+        assert_eq!(reply["successful"], successful, "{headers}");
+        assert_eq!(reply.get("error").is_some_and(|error| error == "402::session_unknown"), !successful);
+    }
+    let forged = json!({"channel": "/a", "clientId": "forged", "data": 1});
+    assert_eq!(server.post(forged).await[0]["error"], "402::session_unknown");
+}
+
+#[tokio::test]
+async fn publishing_without_a_session_needs_the_key() {
+    let server = Server::start(json!({"publish_key": "s3cret"})).await;
+    let client = server.client(json!({})).await;
+    client.subscribe(json!("/a")).await;
+    for (message, headers, successful) in [
+        (json!({"channel": "/a", "data": 1, "ext": {"key": "s3cret"}}), "", true),
+        (json!({"channel": "/a", "data": 2}), "Authorization: Bearer s3cret\r\n", true),
+        (json!({"channel": "/a", "data": 3, "ext": {"key": "wrong"}}), "", false),
+        (json!({"channel": "/a", "data": 4}), "", false),
+        (json!({"channel": "/meta/subscribe", "subscription": "/a"}), "Authorization: Bearer s3cret\r\n", false),
+    ] {
+        let reply = server.send(server.request(&message, headers)).await.messages().remove(0);
+        assert_eq!(reply["successful"], successful, "{message}");
+    }
+    assert_eq!(client.collect(2).await, [json!(1), json!(2)]);
+}
+
+#[tokio::test]
+async fn the_publish_key_is_off_by_default() {
+    let server = Server::start(json!({})).await;
+    let message = json!({"channel": "/a", "data": 1, "ext": {"key": ""}});
+    assert_eq!(server.post(message).await[0]["error"], "402::session_unknown");
+}
+
+#[tokio::test]
+async fn callback_polling() {
+    let server = Server::start(json!({})).await;
+    let get = |query: String| format!("GET /bayeux?{query} HTTP/1.1\r\nHost: {}\r\n\r\n", server.address);
+    let message: String = form_urlencoded::byte_serialize(handshake(json!({})).to_string().as_bytes()).collect();
+    let response = server.send(get(format!("message={message}&jsonp=my.cb"))).await;
+    assert!(response.body.starts_with("/**/my.cb([{") && response.body.ends_with("}]);"), "{}", response.body);
+    assert_eq!(response.header("content-type"), Some("text/javascript;charset=UTF-8"));
+    assert_eq!(response.header("x-content-type-options"), Some("nosniff"));
+    for bad in [format!("message={message}&jsonp=alert(1)"), "jsonp=cb".to_owned(), "message=x".to_owned()] {
+        assert_eq!(server.send(get(bad)).await.status, 400);
+    }
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_are_kept_out() {
+    let server = Server::with_origins(json!({}), &["https://good.example"]).await;
+    for (origin, status) in [("https://good.example", 200), ("https://evil.example", 403)] {
+        let response = server.send(server.request(&handshake(json!({})), &format!("Origin: {origin}\r\n"))).await;
+        assert_eq!(response.status, status);
+        let allowed = response.header("access-control-allow-origin");
+        assert_eq!(allowed, (status == 200).then_some(origin));
+    }
+    let query = form_urlencoded::byte_serialize(handshake(json!({})).to_string().as_bytes()).collect::<String>();
+    let jsonp = |referer: &str| {
+        format!("GET /bayeux?message={query} HTTP/1.1\r\nHost: {}\r\nReferer: {referer}\r\n\r\n", server.address)
+    };
+    assert_eq!(server.send(jsonp("https://good.example/page")).await.status, 200);
+    assert_eq!(server.send(jsonp("https://evil.example/page")).await.status, 403);
+}
+
+#[tokio::test]
+async fn limits_are_told() {
+    let server = Server::start(json!({"limits": {"sessions": 2, "subscriptions": 1}})).await;
+    let client = server.client(json!({})).await;
+    let message = client.message("/meta/subscribe", json!({"subscription": ["/a", "/b"]}));
+    assert_eq!(client.post(message).await[0]["error"], "403:too_many_subscriptions:subscribe_denied");
+    let _second = server.client(json!({})).await;
+    let reply = server.post(handshake(json!({}))).await.remove(0);
+    assert_eq!(reply["error"], "403:too_many_sessions:handshake_denied");
+    assert_eq!(reply["advice"]["reconnect"], "handshake");
+}
+
+#[tokio::test]
+async fn a_full_queue_ends_the_session_and_is_counted() {
+    let server = Server::start(json!({"limits": {"queue": 3}})).await;
+    let seen = Seen::on(&server.bus);
+    let client = server.client(json!({})).await;
+    client.subscribe(json!("/a")).await;
+    for n in 0..4 {
+        server.publish("a", &n.to_string());
+    }
+    until("the session ends", || server.bayeux.sessions() == 0).await;
+    assert_eq!(seen.all().last().unwrap(), &format!("destroyed_client {}", EndReason::Slow));
+    let drops = server.bus.stats().drops(ratatosk_bayeux::connector(), ratatosk_core::stats::DropReason::Slow);
+    assert!(drops >= 4, "{drops}");
+}
+
+#[tokio::test]
+async fn too_many_polls_of_one_browser() {
+    let server = Server::start(json!({"limits": {"sessions_per_browser": 1}})).await;
+    let mut clients: Vec<(Value, String)> = Vec::new();
+    for _ in 0..2 {
+        let cookie = "Cookie: BAYEUX_BROWSER=tab\r\n".to_owned();
+        let reply = server.send(server.request(&handshake(json!({})), &cookie)).await.messages().remove(0);
+        clients.push((reply["clientId"].clone(), cookie));
+    }
+    let connect = |(id, cookie): &(Value, String)| {
+        server.request(&json!({"channel": "/meta/connect", "clientId": id, "connectionType": "long-polling"}), cookie)
+    };
+    for client in &clients {
+        server.send(connect(client)).await;
+    }
+    let _held = Pending::open(&server, connect(&clients[0])).await;
+    // The other session's connects are held too until the first one has arrived.
+    let mut advice = Value::Null;
+    while advice["multiple-clients"] != true {
+        let second = Pending::open(&server, connect(&clients[1])).await;
+        let answered = tokio::time::timeout(std::time::Duration::from_millis(200), second.response()).await;
+        advice = answered.map_or(Value::Null, |response| response.messages()[0]["advice"].clone());
+    }
+    assert_eq!(advice["interval"], 2000);
+}
+
+struct Echo;
+
+impl ServiceHandler for Echo {
+    fn call(&self, call: &ServiceCall) -> Vec<Bytes> {
+        vec![call.payload.clone()]
+    }
+}
+
+#[tokio::test]
+async fn services_answer_their_caller_alone() {
+    let server = Server::start(json!({})).await;
+    server.bayeux.serve(Channel::new("service/echo").unwrap(), Arc::new(Echo));
+    let (caller, other) = (server.client(json!({})).await, server.client(json!({})).await);
+    other.subscribe(json!(["/service/echo", "/all"])).await;
+    let call = caller.message("/service/echo", json!({"data": {"q": 1}}));
+    assert_eq!(caller.post(call).await[0]["successful"], true);
+    assert_eq!(caller.collect(1).await, [json!({"q": 1})]);
+    server.publish("all", "1");
+    assert_eq!(other.collect(1).await, [json!(1)]);
+}
+
+#[tokio::test]
+async fn draining_tells_clients_to_come_back() {
+    let server = Server::start(json!({})).await;
+    let client = server.client(json!({})).await;
+    client.subscribe(json!("/a")).await;
+    let held = client.hold().await;
+    // The connect is held once a publication reaches it; here its arrival is told by what happens to the next one.
+    let probe = client.hold().await;
+    let response = held.response().await;
+    assert!(response.status == 500 || response.status == 200);
+    server.life.close();
+    let last = probe.response().await.messages().remove(0);
+    assert_eq!(last["advice"]["reconnect"], "retry");
+}
