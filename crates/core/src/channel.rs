@@ -118,6 +118,12 @@ impl Filter {
         self.levels().any(|level| level == "+" || level == "#")
     }
 
+    /// Whether monitor events keep it to themselves: a connector whose channel names are secrets lets them begin with `$~`.
+    #[must_use]
+    pub fn is_hidden(&self) -> bool {
+        self.0.starts_with("$~")
+    }
+
     /// The channel that a filter without wildcards names.
     #[must_use]
     pub fn as_channel(&self) -> Option<Channel> {

@@ -307,6 +307,8 @@ enum Picks<'a> {
     /// Every message of the pass, under one grant.
     All(&'a Grant),
     Some(&'a [Pick]),
+    /// Some messages of the pass, under one grant.
+    Few(&'a Grant, &'a [u32]),
 }
 
 /// The messages of one pass for one session, in order.
@@ -329,6 +331,7 @@ impl<'a> Run<'a> {
         match self.picks {
             Picks::All(_) => self.entries.len(),
             Picks::Some(picks) => picks.len(),
+            Picks::Few(_, entries) => entries.len(),
         }
     }
 
@@ -348,7 +351,36 @@ impl<'a> Run<'a> {
                 let target = target_of(entries, pick)?;
                 Some((&entries.get(pick.entry as usize)?.message, &target.grant))
             }
+            Picks::Few(grant, few) => Some((&entries.get(*few.get(at)? as usize)?.message, grant)),
         })
+    }
+
+    /// Hands `then` the part of the run that `keep` accepts; `None` if that is nothing. Sessions with the same part
+    /// share its bytes, as with a whole run.
+    pub fn narrow<R>(&mut self, keep: impl Fn(&Message) -> bool, then: impl FnOnce(&mut Run<'_>) -> R) -> Option<R> {
+        let kept: SmallVec<[bool; 32]> = self.iter().map(|(message, _)| keep(message)).collect();
+        let count = kept.iter().filter(|kept| **kept).count();
+        if count == 0 {
+            return None;
+        }
+        if count == kept.len() {
+            return Some(then(self));
+        }
+        let (entries, joins) = (self.entries, &mut *self.joins);
+        match self.picks {
+            Picks::All(grant) => {
+                let few: SmallVec<[u32; 32]> = (0..).zip(&kept).filter(|(_, kept)| **kept).map(|(at, _)| at).collect();
+                Some(then(&mut Run { entries, picks: Picks::Few(grant, &few), joins }))
+            }
+            Picks::Some(picks) => {
+                let few: SmallVec<[Pick; 32]> = picks.iter().zip(&kept).filter(|(_, kept)| **kept).map(|(pick, _)| *pick).collect();
+                Some(then(&mut Run { entries, picks: Picks::Some(&few), joins }))
+            }
+            Picks::Few(grant, picks) => {
+                let few: SmallVec<[u32; 32]> = picks.iter().zip(&kept).filter(|(_, kept)| **kept).map(|(at, _)| *at).collect();
+                Some(then(&mut Run { entries, picks: Picks::Few(grant, &few), joins }))
+            }
+        }
     }
 
     pub(crate) fn join(&mut self, form: Form, encode: Encode<'_>) -> Frames {
@@ -359,6 +391,7 @@ impl<'a> Run<'a> {
         let which: SmallVec<[u32; 32]> = match self.picks {
             Picks::All(_) => SmallVec::new(),
             Picks::Some(picks) => picks.iter().map(|pick| pick.entry).collect(),
+            Picks::Few(_, entries) => entries.iter().copied().collect(),
         };
         if let Some(known) = self.joins.get(form, &which) {
             return Frames::Joined(known);

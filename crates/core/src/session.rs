@@ -230,7 +230,7 @@ impl Session {
         subscriptions.extend(filters.iter().map(|(filter, options)| ((filter.clone(), options.group.clone()), options.clone())));
         drop(subscriptions);
         let config = &self.core.config;
-        for (change, (filter, _)) in changes.iter().zip(filters).filter(|_| config.is_client) {
+        for (change, (filter, _)) in changes.iter().zip(filters).filter(|(_, (filter, _))| config.is_client && !filter.is_hidden()) {
             if change.filter {
                 self.bus.monitor().emit(MonitorEvent::CreatedChannel { channel: filter.clone() });
             }
@@ -273,12 +273,13 @@ impl Session {
     fn leave(&self, filter: &Filter, group: Option<&Arc<str>>) -> bool {
         let change = self.bus.remove_interest(self.core.id, filter, group);
         let config = &self.core.config;
-        if config.is_client && change.subscription {
+        let is_told = config.is_client && !filter.is_hidden();
+        if is_told && change.subscription {
             let (client_id, connector) = (config.client_id.clone(), config.connector);
             let channel = filter.clone();
             self.bus.monitor().emit(MonitorEvent::ClientUnsubscribed { client_id, connector, channel });
         }
-        if config.is_client && change.filter {
+        if is_told && change.filter {
             self.bus.monitor().emit(MonitorEvent::DestroyedChannel { channel: filter.clone() });
         }
         change.subscription

@@ -70,14 +70,8 @@ pub(super) async fn open(server: &Server, wanted: Wanted) -> EventBody {
         let replayed = history.iter().map(|message| message.form(frame.form(), |message| frame.encode(message)));
         std::iter::once(head).chain(replayed).chain([tail]).collect()
     };
-    let live = Live {
-        server: server.clone(),
-        queue,
-        frame,
-        session: Some(session),
-        reason: EndReason::Closed,
-        over: false,
-    };
+    let live =
+        Live { server: server.clone(), queue, frame, session: Some(session), reason: EndReason::Closed, over: false };
     EventBody(Box::pin(stream::iter(first).chain(stream::unfold(live, next))))
 }
 

@@ -42,7 +42,8 @@ async fn begin(server: &Server, taken: Taken, wanted: Wanted, http_head: Bytes) 
     let bus = &server.0.bus;
     let frame = Arc::new(EventFrame { style: wanted.style, epoch: bus.epoch().clone() });
     let outbox = server.outbox(&wanted.filters);
-    let peer = StreamPeer::new(StreamConfig { socket: taken.socket, frame, outbox, connector: server.0.connector }, bus);
+    let peer =
+        StreamPeer::new(StreamConfig { socket: taken.socket, frame, outbox, connector: server.0.connector }, bus);
     let client_id = format!("sse-{:016x}", fastrand::u64(..));
     let session = bus.open_session(SessionConfig::client(client_id, server.0.connector), peer.clone());
     let prepared = server.prepare(&session, &wanted).await;
@@ -52,7 +53,7 @@ async fn begin(server: &Server, taken: Taken, wanted: Wanted, http_head: Bytes) 
 }
 
 /// Until one side has had enough.
-async fn live(server: &Server, peer: &StreamPeer) -> EndReason {
+pub(super) async fn live(server: &Server, peer: &StreamPeer) -> EndReason {
     let mut serve = pin!(peer.serve());
     let mut gone = pin!(gone(peer));
     let mut closing = pin!(server.0.life.closing());

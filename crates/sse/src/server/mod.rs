@@ -18,6 +18,7 @@ use crate::config::SseConfig;
 
 mod body;
 mod life;
+pub mod mercure;
 mod open;
 mod publish;
 mod query;

@@ -57,7 +57,8 @@ async fn wanted(server: &Server, request: Request) -> Result<Option<Wanted>, Pro
     }
     let query = parts.uri.query().unwrap_or_default();
     if query.len() > MAX_QUERY {
-        let detail = format!("the query has {} bytes, at most {MAX_QUERY} are read; send the list as a form body", query.len());
+        let detail =
+            format!("the query has {} bytes, at most {MAX_QUERY} are read; send the list as a form body", query.len());
         return Err(Problem::new(StatusCode::URI_TOO_LONG, "query-too-long", "The query is too long", detail));
     }
     let with_body = parts.method == Method::POST || parts.method.as_str() == "QUERY";
@@ -77,16 +78,16 @@ async fn wanted(server: &Server, request: Request) -> Result<Option<Wanted>, Pro
     Ok((parts.method == Method::GET).then_some(wanted))
 }
 
-fn stream_headers(server: &Server, request: &HeaderMap) -> HeaderMap {
-    let fixed = HEADERS.into_iter().map(|(name, value)| {
-        (header::HeaderName::from_static(name), HeaderValue::from_static(value))
-    });
+pub(super) fn stream_headers(server: &Server, request: &HeaderMap) -> HeaderMap {
+    let fixed = HEADERS
+        .into_iter()
+        .map(|(name, value)| (header::HeaderName::from_static(name), HeaderValue::from_static(value)));
     fixed.chain(server.0.origins.answer(request)).collect()
 }
 
 /// The head of the answer on a bare connection. The end of the stream is the end of the connection: that saves
 /// the framing of every chunk, and an event stream is never followed by another answer.
-fn head(headers: &HeaderMap) -> Bytes {
+pub(super) fn head(headers: &HeaderMap) -> Bytes {
     let mut head = BytesMut::with_capacity(256);
     head.put_slice(b"HTTP/1.1 200 OK\r\nconnection: close\r\n");
     for (name, value) in headers {
@@ -99,4 +100,3 @@ fn head(headers: &HeaderMap) -> Bytes {
     head.put_slice(format!("date: {date}\r\n\r\n").as_bytes());
     head.freeze()
 }
-

@@ -17,7 +17,8 @@ pub(super) async fn handle(State(server): State<Server>, request: Request) -> Re
     let headers = request.headers().clone();
     match publish(&server, request).await {
         Ok(id) => {
-            let answer = (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], format!("{{\"id\":\"{id}\"}}\n"));
+            let answer =
+                (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], format!("{{\"id\":\"{id}\"}}\n"));
             let mut answer = answer.into_response();
             answer.headers_mut().extend(server.0.origins.answer(&headers));
             answer
@@ -92,9 +93,12 @@ fn flag(name: &str, value: &str) -> Result<bool, Problem> {
 
 fn refused(error: PublishError) -> Problem {
     match error {
-        PublishError::Reserved => {
-            Problem::new(StatusCode::FORBIDDEN, "reserved-channel", "The channel is the gateway's own", error.to_string())
-        }
+        PublishError::Reserved => Problem::new(
+            StatusCode::FORBIDDEN,
+            "reserved-channel",
+            "The channel is the gateway's own",
+            error.to_string(),
+        ),
         PublishError::Loop => {
             Problem::new(StatusCode::LOOP_DETECTED, "loop", "The message came back to where it was", error.to_string())
         }

@@ -42,15 +42,18 @@ impl Wanted {
         match name {
             "channel" => self.add_filter(value)?,
             "format" => self.style.format = format(value)?,
-            "lastEventID" | "lastEventId" | "last_event_id" if !value.is_empty() => self.resume = Some(value.to_owned()),
+            "lastEventID" | "lastEventId" | "last_event_id" if !value.is_empty() => {
+                self.resume = Some(value.to_owned())
+            }
             _ => {} // pages add parameters of their own, such as cache busters
         }
         Ok(())
     }
 
     fn add_filter(&mut self, text: &str) -> Result<(), Problem> {
-        let filter = Filter::new(text)
-            .map_err(|error| Problem::bad_request("bad-filter", "The filter is not valid", format!("{text:?}: {error}")))?;
+        let filter = Filter::new(text).map_err(|error| {
+            Problem::bad_request("bad-filter", "The filter is not valid", format!("{text:?}: {error}"))
+        })?;
         if self.filters.contains(&filter) {
             return Ok(());
         }

@@ -4,9 +4,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use ratatosk_connector::stream::Frame;
-use ratatosk_core::{
-    Filter, Form, Message, MonitorEvent, OutboxLimits, Position, Replay, Session, SubscribeOptions,
-};
+use ratatosk_core::{Filter, Form, Message, MonitorEvent, OutboxLimits, Position, Replay, Session, SubscribeOptions};
 
 use super::{Server, query::Wanted};
 use crate::{
