@@ -5,8 +5,8 @@
 use std::sync::{Arc, Mutex};
 
 use ratatosk_core::{
-    Bus, Channel, Connector, Delivered, EndReason, Filter, MonitorEvent, MonitorHandler, Origin, OutboxLimits, Peer, Publication,
-    QueuePeer, Run, SessionConfig, SubscribeOptions, monitor::Monitored,
+    Bus, Channel, Connector, Delivered, EndReason, Filter, MonitorEvent, MonitorHandler, Origin, OutboxLimits, Peer,
+    Publication, QueuePeer, Run, SessionConfig, SubscribeOptions, monitor::Monitored,
 };
 
 /// Takes odd payloads only, and of those only the ones below 7, in two steps.
