@@ -10,6 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{Resolved, Sources};
 
+mod access;
 mod admin;
 mod connectors;
 mod listen;

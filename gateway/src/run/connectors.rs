@@ -10,13 +10,20 @@ use http::{Method, StatusCode, header};
 use ratatosk_connector::{http::Origins, lifecycle::Lifecycle};
 use ratatosk_core::Bus;
 
-use super::page;
+use ratatosk_mqtt::server::{MqttServer, Settings};
+
+use super::{
+    access::{self, Access},
+    page,
+};
 use crate::config::{CorsOrigins, Resolved};
 
 /// The server sides, ready to be given their listeners.
 pub(super) struct Connectors {
     /// Everything on the HTTP listener.
     pub(super) router: Router,
+    /// MQTT's own listeners.
+    pub(super) mqtt: MqttServer,
 }
 
 impl Connectors {
@@ -40,13 +47,23 @@ impl Connectors {
         });
         let pusher =
             ratatosk_pusher::server::Server::new(bus.clone(), life.clone(), origins.clone(), &resolved.pusher)?;
+        let access = Access::new(&resolved.auth, bus);
+        let mut settings = Settings::from(&resolved.mqtt);
+        settings.max_subscriptions = settings.max_subscriptions.min(resolved.limits.subscriptions);
+        let mqtt = MqttServer::new(settings, bus.clone(), life.clone(), std::sync::Arc::new(access.clone()));
+        let mercure = resolved.sse.mercure.as_ref();
+        let mercure = mercure.map(|config| ratatosk_sse::server::mercure::Hub::new(&sse, config)).transpose()?;
         let router = Router::new()
             .merge(page::router())
             .merge(sse.router())
+            .merge(mercure.map(|hub| hub.router()).unwrap_or_default())
             .merge(bayeux.router())
             .merge(pusher.router())
+            .layer(from_fn_with_state(access, access::guard))
+            // A WebSocket handshake in a browser carries no credentials: MQTT's CONNECT does.
+            .merge(mqtt.router("/mqtt", origins.clone()))
             .layer(from_fn_with_state(origins, preflight));
-        Ok(Self { router })
+        Ok(Self { router, mqtt })
     }
 }
 

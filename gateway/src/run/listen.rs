@@ -23,6 +23,8 @@ pub(super) struct Listeners {
     http: Option<TcpListener>,
     https: Option<TcpListener>,
     admin: Option<TcpListener>,
+    mqtt: Option<TcpListener>,
+    mqtts: Option<TcpListener>,
 }
 
 impl Listeners {
@@ -31,6 +33,8 @@ impl Listeners {
             http: bind("http.listen", resolved.http.listen)?,
             https: bind("http.tls_listen", resolved.http.tls_listen)?,
             admin: bind("admin.listen", resolved.admin)?,
+            mqtt: bind("mqtt.listen", resolved.mqtt.listen.address())?,
+            mqtts: bind("mqtt.tls_listen", resolved.mqtt.tls_listen.address())?,
         })
     }
 
@@ -49,6 +53,14 @@ impl Listeners {
         http("http", self.http, None, connectors.router.clone());
         http("https", self.https, tls(&[b"h2", b"http/1.1"]), connectors.router.clone());
         http("admin", self.admin, None, admin);
+        let mqtt = |name, listener: Option<TcpListener>, tls: Option<TlsAcceptor>| {
+            let Some(listener) = listener else { return };
+            announce(name, &listener);
+            let server = connectors.mqtt.clone();
+            life.spawn(name, async move { server.serve(listener, tls).await });
+        };
+        mqtt("mqtt", self.mqtt, None);
+        mqtt("mqtts", self.mqtts, tls(&[b"mqtt"]));
     }
 }
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use ratatosk_connector::{
     backoff::BackoffConfig,
-    config_types::UpstreamMode,
+    config_types::{BufferConfig, BufferPolicy, UpstreamMode},
     lifecycle::Lifecycle,
-    upstream::{Bridge, BridgeHandle, BridgeSpec, ClientSide, Mode},
+    upstream::{Bridge, BridgeHandle, BridgeSpec, ClientSide, Mode, QueueLimits, WhenFull},
 };
 use ratatosk_core::{Bus, Connector};
 use serde_json::{Value, json};
@@ -25,9 +25,15 @@ pub(super) fn start(resolved: &Resolved, bus: &Bus, life: &Lifecycle) -> anyhow:
     let mut handles = Vec::new();
     for upstream in &resolved.upstreams {
         let handle = match &upstream.options {
+            UpstreamOptions::Mqtt(options) => {
+                let client = ratatosk_mqtt::client::MqttClient::new(&upstream.name, &upstream.url, options)?;
+                let spec = BridgeSpec { queue: queue(&options.buffer), ..spec(upstream, "mqtt") };
+                spawn(bus, life, spec, client)
+            }
             UpstreamOptions::Sse(options) => {
                 let client = ratatosk_sse::client::SseClient::new(&upstream.url, options)?;
-                spawn(bus, life, spec(upstream, "sse"), client)
+                let spec = BridgeSpec { queue: queue(&options.buffer), ..spec(upstream, "sse") };
+                spawn(bus, life, spec, client)
             }
             other => anyhow::bail!("upstream {}: kind {} is not there yet", upstream.name, other.kind()),
         };
@@ -55,6 +61,14 @@ fn spec(upstream: &Upstream, connector: &'static str) -> BridgeSpec {
         guard: upstream.guard,
         ..BridgeSpec::new(upstream.name.clone(), Connector::register(connector))
     }
+}
+
+fn queue(buffer: &BufferConfig) -> QueueLimits {
+    let when_full = match buffer.policy {
+        BufferPolicy::DropOldest => WhenFull::DropOldest,
+        BufferPolicy::DropNewest => WhenFull::DropNewest,
+    };
+    QueueLimits { messages: buffer.messages, bytes: buffer.bytes.as_usize(), when_full, ..QueueLimits::default() }
 }
 
 impl Upstreams {
