@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ratatosk_connector::config_types::{ClientTlsConfig, Duration, Secret, Size};
+use ratatosk_connector::config_types::{BufferConfig, ClientTlsConfig, Duration, Secret, Size};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -133,6 +133,8 @@ pub struct SseUpstreamConfig {
     pub tls: ClientTlsConfig,
     /// Where `out` rules send.
     pub publish: Option<SsePublishConfig>,
+    /// What waits to be sent.
+    pub buffer: BufferConfig,
 }
 
 impl Default for SseUpstreamConfig {
@@ -151,6 +153,7 @@ impl Default for SseUpstreamConfig {
             proxy: None,
             tls: ClientTlsConfig::default(),
             publish: None,
+            buffer: BufferConfig::default(),
         }
     }
 }

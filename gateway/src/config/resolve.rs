@@ -5,6 +5,7 @@ mod channels;
 mod http;
 mod listeners;
 mod pusher;
+mod sse;
 mod tls;
 mod upstreams;
 
@@ -40,6 +41,7 @@ pub(super) fn resolve(raw: RawConfig, damaged: BTreeSet<String>) -> Result<Resol
     http::check_paths(&raw, &mut faults);
     check_rest(&raw, &mut faults);
     pusher::check(&raw.pusher, &mut faults);
+    sse::check(&raw.sse, &mut faults);
     let cors = http::origins(&raw.http, &mut faults);
     let (channels, fallback_rule) = channels::rules(&raw.channels, &mut faults);
     let upstreams = upstreams::upstreams(&raw.upstreams, &mut faults);

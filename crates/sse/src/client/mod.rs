@@ -45,6 +45,14 @@ impl SseClient {
         Ok(Self { settings: Arc::new(settings), http, cursor, retry: None, facts: Arc::default() })
     }
 
+    /// Checks the configuration without reading any file.
+    ///
+    /// # Errors
+    /// A URL, header or template that cannot be used.
+    pub fn check(url: &url::Url, config: &SseUpstreamConfig) -> Result<(), SetupError> {
+        Settings::new(url, config).map(drop)
+    }
+
     /// What an operator may see of the stream, also while it is down.
     #[must_use]
     pub fn facts(&self) -> Arc<FactsCell> {

@@ -7,7 +7,7 @@ use ratatosk_connector::{
 use ratatosk_core::Qos;
 use ratatosk_mqtt::config::{MqttUpstreamConfig, MqttVersion};
 
-use super::{Faults, tls};
+use super::{Faults, sse, tls};
 use crate::config::{
     path::KeyPath,
     raw::UpstreamSection,
@@ -47,8 +47,9 @@ fn upstream(section: &UpstreamSection, at: &KeyPath, faults: &mut Faults) -> Ups
         }
         UpstreamSection::Sse(config) => {
             let schemes = ["sse+http", "sse+https", "http", "https"];
-            let options = UpstreamOptions::Sse(config.options.clone());
-            common(config, &schemes, &config.options.tls, LoopGuard::Mark, options, at, faults)
+            let config = sse::upstream(config, at, faults);
+            let (options, guard) = (UpstreamOptions::Sse(config.options.clone()), sse::guard(&config.options));
+            common(&config, &schemes, &config.options.tls, guard, options, at, faults)
         }
         UpstreamSection::Bayeux(config) => {
             let schemes = ["bayeux+http", "bayeux+https", "bayeux+ws", "bayeux+wss", "http", "https", "ws", "wss"];

@@ -62,6 +62,15 @@ impl Hub {
         })))
     }
 
+    /// Checks the keys.
+    ///
+    /// # Errors
+    /// A key that does not fit its algorithm.
+    pub fn check(config: &MercureConfig) -> Result<(), KeyError> {
+        token::Verifier::publishers(config)?;
+        token::Verifier::subscribers(config).map(drop)
+    }
+
     /// The hub's routes.
     pub fn router(&self) -> Router {
         Router::new()

@@ -24,6 +24,16 @@ pub enum KeyError {
     Pem(&'static str),
 }
 
+impl KeyError {
+    /// The configuration key.
+    #[must_use]
+    pub const fn key(&self) -> &'static str {
+        match self {
+            Self::Empty(key) | Self::Pem(key) => key,
+        }
+    }
+}
+
 /// Why a token is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TokenError {
