@@ -8,10 +8,11 @@ pub use self::{
     listener::{HttpLimits, HttpListener},
     origins::Origins,
     problem::Problem,
-    takeover::{Permit, Taken, Takeover},
+    takeover::{Permit, Resume, Taken, Takeover},
 };
 
 mod listener;
 mod origins;
 mod problem;
+mod rewound;
 mod takeover;

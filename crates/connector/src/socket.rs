@@ -1,6 +1,11 @@
 //! A connection's socket, shared by the lane that writes and the task that reads.
 
-use std::{io, net::SocketAddr};
+use std::{
+    io,
+    mem::MaybeUninit,
+    net::SocketAddr,
+    task::{Context, Poll},
+};
 
 use parking_lot::Mutex;
 use tokio::net::TcpStream;
@@ -161,6 +166,38 @@ impl Socket {
     /// The connection is gone.
     pub async fn writable(&self) -> io::Result<()> {
         self.tcp().writable().await
+    }
+
+    /// [`Socket::readable`] for a future written by hand.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.tcp().poll_read_ready(context)
+    }
+
+    /// [`Socket::writable`] for a future written by hand.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.tcp().poll_write_ready(context)
+    }
+
+    /// Whether the far end has closed its side, as far as is known by now. Nothing is read by this.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        let mut byte = [MaybeUninit::uninit(); 1];
+        match socket2::SockRef::from(self.tcp()).peek(&mut byte) {
+            Ok(count) => count == 0,
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        }
+    }
+
+    /// An error that the connection met since this was last asked: a reset after the far end had closed.
+    #[must_use]
+    pub fn take_error(&self) -> Option<io::Error> {
+        self.tcp().take_error().ok().flatten()
     }
 
     /// Writes all of it, waiting as needed: for the few bytes of a handshake, not for the hot path.

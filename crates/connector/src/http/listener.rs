@@ -12,8 +12,11 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
-use super::takeover::{Permit, Taken, Takeover};
-use crate::{lifecycle::Lifecycle, socket::Socket};
+use super::{
+    rewound::{Bare, Rewound},
+    takeover::{Permit, Resume, Taken, Takeover},
+};
+use crate::lifecycle::Lifecycle;
 
 /// The first bytes of an HTTP/2 connection without TLS (RFC 9113 section 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0";
@@ -121,7 +124,7 @@ impl Shared {
 
     async fn http1<S>(self: Arc<Self>, stream: S, remote: SocketAddr, permit: Permit)
     where
-        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static + Into<Socket>,
+        S: Bare,
     {
         let takeover = Takeover::default();
         let (router, grant) = (self.router.clone(), takeover.clone());
@@ -150,9 +153,18 @@ impl Shared {
         });
         let Some(then) = claimed.await else { return };
         let parts = connection.into_parts();
-        let socket = parts.io.into_inner().into();
-        let taken = Taken { socket, read: parts.read_buf, remote, permit };
+        let (socket, read) = parts.io.into_inner().into_socket(parts.read_buf);
+        let resume = self.clone().resume(remote, permit.clone());
+        let taken = Taken { socket, read, remote, permit, resume };
         self.life.spawn("taken connection", then(taken));
+    }
+
+    /// The way back for a connection that is taken over.
+    fn resume(self: Arc<Self>, remote: SocketAddr, permit: Permit) -> Resume {
+        Resume(Arc::new(move |socket, read| {
+            let connection = self.clone().http1(Rewound::new(socket, read), remote, permit.clone());
+            self.life.spawn("http connection", connection);
+        }))
     }
 
     async fn http2<S>(self: Arc<Self>, stream: S, remote: SocketAddr)

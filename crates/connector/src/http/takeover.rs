@@ -20,6 +20,7 @@ pub struct Taken {
     pub remote: SocketAddr,
     /// Keeps the connection counted until it is dropped.
     pub(super) permit: Permit,
+    pub(super) resume: Resume,
 }
 
 impl Taken {
@@ -27,6 +28,30 @@ impl Taken {
     #[must_use]
     pub fn permit(&self) -> Permit {
         self.permit.clone()
+    }
+
+    /// The way back, for a connection that serves some requests itself and leaves the others to the router.
+    #[must_use]
+    pub fn resume(&self) -> Resume {
+        self.resume.clone()
+    }
+}
+
+/// Gives a connection back to the listener.
+#[derive(Clone)]
+pub struct Resume(pub(super) Arc<dyn Fn(Socket, Bytes) + Send + Sync>);
+
+impl fmt::Debug for Resume {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Resume")
+    }
+}
+
+impl Resume {
+    /// The listener serves the connection on, beginning with what was read of it and not used. All answers to
+    /// earlier requests must have been written.
+    pub fn give_back(&self, socket: Socket, read: Bytes) {
+        (self.0)(socket, read);
     }
 }
 
