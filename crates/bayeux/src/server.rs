@@ -5,6 +5,7 @@
 
 pub(crate) mod clock;
 mod cookie;
+mod direct;
 mod directory;
 mod encode;
 mod host;

@@ -8,7 +8,9 @@ use std::{
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use ratatosk_connector::stream::StreamPeer;
-use ratatosk_core::{Delivered, EndReason, Message, Peer, Run, Session as BusSession, stats::DropReason};
+use ratatosk_core::{
+    Delivered, EndReason, Message, Peer, Run, Session as BusSession, peer::Frames, stats::DropReason,
+};
 use tokio::sync::{Notify, oneshot};
 
 use crate::{
@@ -19,8 +21,17 @@ use crate::{
         session::{Due, Session},
         subscriptions::Named,
     },
-    server::{clock::Clock, encode::Detail, link::LinkFrame, mount::Mount},
+    server::{
+        clock::Clock,
+        direct::Direct,
+        encode::{Detail, Encoder},
+        link::LinkFrame,
+        mount::Mount,
+    },
 };
+
+/// What a connect that is no longer wanted is told.
+const SUPERSEDED: &[u8] = b"another /meta/connect of this session has taken its place";
 
 /// How long a request waits for those that it has overtaken.
 const OVERTAKEN: Duration = Duration::from_millis(100);
@@ -74,13 +85,22 @@ impl Link {
     }
 }
 
+/// Who waits for a held connect.
+#[derive(Debug)]
+enum Waiter {
+    /// A request that is woken and takes its answer.
+    Request(oneshot::Sender<Wake>),
+    /// A connection that is written to.
+    Direct(Arc<Direct>),
+}
+
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) session: Session<Queued>,
     /// `None` before the session is open and once it has ended.
     pub(crate) bus: Option<BusSession>,
     /// Who waits for the held connect; none where it came by the link.
-    waiter: Option<oneshot::Sender<Wake>>,
+    waiter: Option<Waiter>,
     /// Tells one held connect from the next.
     hold: u64,
     pub(crate) link: Option<Link>,
@@ -191,32 +211,72 @@ impl Live {
     pub(crate) fn wait(&self, inner: &mut Inner) -> (u64, oneshot::Receiver<Wake>) {
         let (sender, receiver) = oneshot::channel();
         inner.hold += 1;
-        inner.waiter = Some(sender);
+        inner.waiter = Some(Waiter::Request(sender));
         (inner.hold, receiver)
+    }
+
+    /// The connect that was just held waits on this connection.
+    pub(crate) fn park(&self, inner: &mut Inner, direct: &Arc<Direct>) {
+        inner.hold += 1;
+        inner.waiter = Some(Waiter::Direct(direct.clone()));
+        self.me.upgrade().into_iter().for_each(|me| direct.hold(me, inner.hold));
     }
 
     /// The connect that was held before is no longer wanted.
     pub(crate) fn supersede(&self, inner: &mut Inner) {
-        if let Some(waiter) = inner.waiter.take() {
-            let _ = waiter.send(Wake::Superseded); // a request that is gone needs no answer
+        match inner.waiter.take() {
+            // A request that is gone needs no answer.
+            Some(Waiter::Request(waiter)) => drop(waiter.send(Wake::Superseded)),
+            Some(Waiter::Direct(direct)) => direct.refuse("500 Internal Server Error", "text/plain", SUPERSEDED),
+            None => {}
         }
     }
 
-    /// Answers the held connect: over the link at once, by HTTP by waking the request, which takes the answer.
+    /// Answers the held connect: over a socket at once, or by waking the request, which takes the answer.
     pub(crate) fn answer(&self, inner: &mut Inner) {
-        if let Some(waiter) = inner.waiter.take() {
-            if waiter.send(Wake::Answer).is_ok() {
-                return;
+        match inner.waiter.take() {
+            Some(Waiter::Request(waiter)) => {
+                if waiter.send(Wake::Answer).is_ok() {
+                    return;
+                }
+                inner.session.release(self.mount.clock.now());
             }
-            inner.session.release(self.mount.clock.now());
-        } else if let Some(link) = inner.link.clone()
+            Some(Waiter::Direct(direct)) => self.answer_direct(inner, &direct, None),
+            None => self.answer_link(inner),
+        }
+        self.settle(inner);
+    }
+
+    fn answer_link(&self, inner: &mut Inner) {
+        if let Some(link) = inner.link.clone()
             && let Some(answer) = inner.session.answer(self.mount.clock.now(), Clock::wall())
         {
             let array = self.array(inner, &answer.messages, &answer.reply);
             link.stream.send(link.frame.wrap(&array));
             self.count(&answer.messages, array.len());
         }
-        self.settle(inner);
+    }
+
+    /// `shared`: messages that do not wait in the queue, and the bytes that all sessions with the same run share.
+    fn answer_direct(&self, inner: &mut Inner, direct: &Arc<Direct>, shared: Option<(Vec<Queued>, &[u8])>) {
+        let Some(Answer { mut messages, reply }) = inner.session.answer(self.mount.clock.now(), Clock::wall()) else {
+            return;
+        };
+        if let Some((run, bytes)) = shared {
+            messages = run;
+            direct.answer(&[b"[", bytes, &reply, b"]"], None, self.carried(messages));
+            return;
+        }
+        let array = self.array(inner, &messages, &reply);
+        self.count(&messages, array.len());
+        direct.answer(&[&array], None, self.carried(messages));
+    }
+
+    fn carried(&self, messages: Vec<Queued>) -> Vec<(Arc<Self>, Vec<Queued>)> {
+        if messages.is_empty() {
+            return Vec::new();
+        }
+        self.me.upgrade().map(|me| (me, messages)).into_iter().collect()
     }
 
     /// The woken request takes its answer; `None` if it is not its turn any more.
@@ -322,8 +382,21 @@ impl Live {
                 self.count(&waiting, array.len());
             }
         } else if inner.session.should_answer() {
-            self.answer(inner);
+            if !self.release_if_gone(inner) {
+                self.answer(inner);
+            }
         }
+    }
+
+    /// Before messages are written to a poll: if its peer has gone, they wait for the next one.
+    fn release_if_gone(&self, inner: &mut Inner) -> bool {
+        let gone = matches!(&inner.waiter, Some(Waiter::Direct(direct)) if direct.is_gone());
+        if gone {
+            inner.waiter = None;
+            inner.session.release(self.mount.clock.now());
+            self.settle(inner);
+        }
+        gone
     }
 
     /// From now on messages go over this socket.
@@ -380,12 +453,30 @@ impl Live {
         self.settle(&mut inner);
     }
 
-    /// Whether a run can be written in shared frames: to a socket, with every channel under our name for it.
-    fn streams(inner: &Inner, run: &Run<'_>) -> Option<Arc<StreamPeer>> {
-        let link = inner.link.as_ref().filter(|_| inner.session.can_stream())?;
+    /// Whether a run can be written in bytes that others share: nothing waits before it, and the client knows every
+    /// channel by our name for it.
+    fn shares(inner: &Inner, run: &Run<'_>) -> bool {
         let subscriptions = inner.session.subscriptions();
-        let plain = run.iter().all(|(message, _)| subscriptions.names_of(&message.channel) == Named::Plainly);
-        plain.then(|| link.stream.clone())
+        inner.session.can_stream()
+            && run.iter().all(|(message, _)| subscriptions.names_of(&message.channel) == Named::Plainly)
+    }
+
+    /// Answers a held poll with a run.
+    fn deliver_direct(&self, inner: &mut Inner, direct: &Arc<Direct>, run: &mut Run<'_>) -> Delivered {
+        let detail = Self::detail(inner);
+        let messages =
+            run.iter().map(|(message, _)| Queued::Message { message: message.clone(), name: None }).collect();
+        let frames = run.frames(Encoder::array_form(detail), &|message| self.mount.encoder.in_array(message, detail));
+        let joined = match frames {
+            Frames::Joined(bytes) => bytes,
+            Frames::Each(list) => list.concat().into(),
+        };
+        inner.waiter = None;
+        let delivered =
+            Delivered { messages: u32::try_from(run.len()).unwrap_or(u32::MAX), bytes: joined.len() as u64 };
+        self.answer_direct(inner, direct, Some((messages, &joined)));
+        self.settle(inner);
+        delivered
     }
 }
 
@@ -395,8 +486,16 @@ impl Peer for Live {
         if inner.session.ended().is_some() {
             return Delivered::default();
         }
-        if let Some(stream) = Self::streams(&inner, run) {
-            return stream.deliver(run);
+        if Self::shares(&inner, run) {
+            if let Some(link) = &inner.link {
+                return link.stream.clone().deliver(run);
+            }
+            if !self.release_if_gone(&mut inner)
+                && let Some(Waiter::Direct(direct)) = &inner.waiter
+            {
+                let direct = direct.clone();
+                return self.deliver_direct(&mut inner, &direct, run);
+            }
         }
         self.show(&mut inner, run.iter().map(|(message, _)| message.clone()));
         self.flush(&mut inner);

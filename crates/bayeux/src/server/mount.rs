@@ -86,6 +86,7 @@ pub(crate) struct Mount {
     pub(crate) sweeper: Sweeper,
     pub(crate) encoder: Encoder,
     pub(crate) max_held_per_browser: u32,
+    paths: Vec<String>,
     services: RwLock<HashMap<Channel, Arc<dyn ServiceHandler>>>,
 }
 
@@ -107,12 +108,21 @@ impl Mount {
             sweeper: Sweeper::default(),
             encoder: Encoder::new(&bus),
             max_held_per_browser: config.limits.sessions_per_browser,
+            paths: config.paths().collect(),
             services: RwLock::default(),
             config,
             bus,
             life,
             origins,
         }
+    }
+
+    /// Whether a path is one of the mounts, or below one.
+    pub(crate) fn is_mounted(&self, path: &str) -> bool {
+        self.paths.iter().any(|mount| {
+            path.strip_prefix(mount.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || mount == "/")
+        })
     }
 
     pub(crate) fn cookie(&self) -> &CookieConfig {

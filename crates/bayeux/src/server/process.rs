@@ -22,6 +22,7 @@ use crate::{
     server::{
         clock::Clock,
         cookie,
+        direct::Direct,
         host::{AnonymousHost, BusHost},
         live::{Link, Live, Queued, Wake},
         mount::Mount,
@@ -36,6 +37,8 @@ pub(crate) struct Caller<'a> {
     pub(crate) browser: Option<&'a str>,
     /// The socket that the request came by.
     pub(crate) link: Option<&'a Link>,
+    /// The polling connection that the request came by, if it answers for itself.
+    pub(crate) direct: Option<&'a Arc<Direct>>,
     /// Whether messages may ride in replies to other requests than connects.
     pub(crate) rides: bool,
     /// Whether the caller may publish without a session.
@@ -51,6 +54,8 @@ pub(crate) struct Outcome {
     pub(crate) after: Vec<(Arc<Live>, Vec<Queued>)>,
     /// The request is held.
     pub(crate) held: Option<Held>,
+    /// The request is held by its connection.
+    pub(crate) parked: bool,
     /// A cookie to set.
     pub(crate) cookie: Option<String>,
     /// Sessions that ended by this request, or were spoken for by it.
@@ -206,8 +211,13 @@ fn speak(
         live.supersede(inner);
     }
     if effects.held && caller.carrier == Carrier::Poll {
-        let (hold, wake) = live.wait(inner);
-        outcome.held = Some(Held { live: live.clone(), hold, wake });
+        if let Some(direct) = caller.direct {
+            live.park(inner, direct);
+            outcome.parked = true;
+        } else {
+            let (hold, wake) = live.wait(inner);
+            outcome.held = Some(Held { live: live.clone(), hold, wake });
+        }
     }
     if !effects.messages.is_empty() {
         outcome.before.push((live.clone(), effects.messages));

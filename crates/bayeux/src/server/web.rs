@@ -14,7 +14,9 @@ use ratatosk_connector::http::Problem;
 use crate::{config::Transport, server::mount::Mount};
 
 mod body;
+mod direct;
 pub(crate) mod eventsource;
+mod head;
 mod jsonp;
 mod poll;
 mod publisher;

@@ -14,9 +14,9 @@ use axum::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use ratatosk_connector::http::Problem;
+use ratatosk_connector::http::{Problem, Takeover};
 
-use super::{body, publisher};
+use super::{body, direct, publisher};
 use crate::{
     proto::{
         Carrier,
@@ -24,9 +24,10 @@ use crate::{
     },
     server::{
         cookie,
+        direct::Direct,
         live::{Live, Queued, Wake},
         mount::Mount,
-        process::{Caller, Held, admission, process},
+        process::{Caller, Held, Outcome, admission, process},
     },
 };
 
@@ -50,23 +51,34 @@ pub(super) enum Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let (status, detail) = match self {
-            Self::Status(status, detail) => (status, detail),
-            Self::Superseded => {
+        Problem::from(self).into_response()
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let (status, detail) = match refusal {
+            Refusal::Status(status, detail) => (status, detail),
+            Refusal::Superseded => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "another /meta/connect of this session has taken its place".into())
             }
         };
-        Problem::new(status, "bayeux", "Not answered", detail).into_response()
+        Self::new(status, "bayeux", "Not answered", detail)
     }
 }
 
 pub(super) async fn answer(mount: &Arc<Mount>, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
-    let texts = match body::read(body, mount.config.limits.body.as_usize()).await {
-        Ok(body) => body::texts(&parts.headers, body),
-        Err(error) => Err(error),
+    let (mut parts, body) = request.into_parts();
+    let body = match body::read(body, mount.config.limits.body.as_usize()).await {
+        Ok(body) => body,
+        Err(error) => return Refusal::Status(error.status(), error.to_string()).into_response(),
     };
-    let answered = match texts {
+    // Over HTTP/1.1 the connection is served on its bare socket from here on.
+    if let Some(takeover) = parts.extensions.remove::<Takeover>() {
+        let mount = mount.clone();
+        return takeover.take(move |taken| direct::serve(mount, taken, parts.headers, body)).await;
+    }
+    let answered = match body::texts(&parts.headers, body) {
         Ok(texts) => exchange(mount, &parts.headers, &texts, true).await,
         Err(error) => Err(Refusal::Status(error.status(), error.to_string())),
     };
@@ -79,14 +91,32 @@ pub(super) async fn answer(mount: &Arc<Mount>, request: Request) -> Response {
     }
 }
 
-/// Processes the messages of a request, and waits where it is held. `rides`: whether messages may come with
-/// replies other than a connect's.
+/// Processes the messages of a request, and waits where it is held.
 pub(super) async fn exchange(
     mount: &Arc<Mount>,
     headers: &HeaderMap,
     texts: &[String],
     rides: bool,
 ) -> Result<Answer, Refusal> {
+    let mut outcome = prepare(mount, headers, texts, rides, None).await?;
+    admission(mount).await;
+    let Some(mut held) = outcome.held.take() else {
+        let array = outcome.body();
+        let cookie = outcome.cookie.take();
+        return Ok(Answer { array, carried: outcome.into_carried(), cookie });
+    };
+    take_held(&mut held).await
+}
+
+/// Processes the messages of a request when its turn has come. `rides`: whether messages may come with replies
+/// other than a connect's. `direct`: the connection that answers for itself once a connect is held.
+pub(super) async fn prepare(
+    mount: &Arc<Mount>,
+    headers: &HeaderMap,
+    texts: &[String],
+    rides: bool,
+    direct: Option<&Arc<Direct>>,
+) -> Result<Outcome, Refusal> {
     let batch = read(mount, texts)?;
     if let Some(first) = batch.first()
         && let Some(live) = first.client_id().and_then(|id| mount.directory.get(&id))
@@ -97,18 +127,11 @@ pub(super) async fn exchange(
         carrier: Carrier::Poll,
         browser: cookie::of(headers),
         link: None,
+        direct,
         rides,
         trusted: publisher::is_trusted(mount, headers, &batch),
     };
-    let mut outcome = process(mount, &batch, &caller);
-    drop(batch);
-    admission(mount).await;
-    let Some(mut held) = outcome.held.take() else {
-        let array = outcome.body();
-        let cookie = outcome.cookie.take();
-        return Ok(Answer { array, carried: outcome.into_carried(), cookie });
-    };
-    take_held(&mut held).await
+    Ok(process(mount, &batch, &caller))
 }
 
 async fn take_held(held: &mut Held) -> Result<Answer, Refusal> {

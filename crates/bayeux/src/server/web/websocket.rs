@@ -152,6 +152,7 @@ impl Reader<'_> {
             carrier: Carrier::Socket,
             browser: self.browser.as_deref(),
             link: Some(&self.connection.link),
+            direct: None,
             rides: false,
             trusted: false,
         };
