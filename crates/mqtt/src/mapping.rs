@@ -1,6 +1,9 @@
-//! Where MQTT's messages and the gateway's meet. Topics are the gateway's own names, byte for byte.
+//! Where MQTT's names and messages meet the gateway's.
 //!
+//! Topics are the gateway's own names (see [`names`]), but for the few that MQTT cannot say.
 //! MQTT 5 carries all that a message holds. What MQTT 3 cannot carry is counted as mapping loss, once per message.
+
+pub mod names;
 
 use std::{
     sync::{Arc, LazyLock},
@@ -11,7 +14,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use ratatosk_connector::upstream::hops;
 use ratatosk_core::{
-    Channel, Connector, Filter, Form, Message, Origin, Publication, Qos, message::Extras, stats::Stats,
+    Channel, Connector, Form, Message, Origin, Publication, Qos, message::Extras, stats::Stats,
 };
 
 use crate::proto::{
@@ -66,14 +69,14 @@ pub fn to_publish(message: &Message) -> Publish {
     if let Some(extras) = message.extras() {
         to_properties(extras, &mut properties);
     }
-    let (topic, payload) = (message.channel.as_str().into(), message.payload.clone());
+    let (topic, payload) = (ByteString::from(&*names::topic(&message.channel)), message.payload.clone());
     Publish { topic, payload, properties, ..Publish::default() }
 }
 
 fn to_properties(extras: &Extras, properties: &mut PublishProperties) {
     properties.payload_format = extras.utf8.then_some(true);
     properties.content_type = extras.content_type.as_deref().map(ByteString::from);
-    properties.response_topic = extras.reply_to.as_ref().map(|channel| channel.as_str().into());
+    properties.response_topic = extras.reply_to.as_ref().map(|channel| ByteString::from(&*names::topic(channel)));
     properties.correlation_data = extras.correlation.clone();
     let user = extras.properties.iter().map(|(name, value)| (ByteString::from(&**name), ByteString::from(&**value)));
     properties.user_properties = user.collect();
@@ -117,7 +120,7 @@ fn to_extras(properties: PublishProperties) -> Option<Extras> {
     let extras = Extras {
         event: event.map(|event| Arc::from(&**event)),
         content_type: properties.content_type.map(shared),
-        reply_to: properties.response_topic.and_then(|topic| Channel::new(&*topic).ok()),
+        reply_to: properties.response_topic.and_then(|topic| names::channel(&topic)),
         correlation: properties.correlation_data.map(|data| Bytes::copy_from_slice(&data)),
         utf8: properties.payload_format == Some(true),
         properties: properties
@@ -157,21 +160,6 @@ pub fn from_core(qos: Qos) -> codec::Qos {
     }
 }
 
-/// The channel of a topic that a client publishes to; `None` if clients may not publish there at all.
-#[must_use]
-pub fn channel(topic: &str) -> Option<Channel> {
-    let reserved = ["$SYS", "$share"]
-        .iter()
-        .any(|own| topic.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
-    if reserved { None } else { Channel::new(topic).ok() }
-}
-
-/// The gateway's filter for one of MQTT; they are the same.
-#[must_use]
-pub fn filter(filter: &str) -> Option<Filter> {
-    Filter::new(filter).ok()
-}
-
 /// Whole seconds, rounded up: what is left of a life must not read as over before it is.
 fn seconds(left: Duration) -> u32 {
     u32::try_from(left.as_millis().div_ceil(1000)).unwrap_or(u32::MAX)
@@ -199,16 +187,6 @@ impl Outgoing for Arc<Message> {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
-
-    #[test]
-    fn topics_that_are_not_for_clients() {
-        for topic in ["$SYS", "$SYS/broker/uptime", "$share/g/a", "$share", "", "a/+", "#"] {
-            assert!(channel(topic).is_none(), "{topic}");
-        }
-        for topic in ["a", "/", "$SYSTEM/a", "$test", " ", "a//b"] {
-            assert_eq!(channel(topic).unwrap().as_str(), topic);
-        }
-    }
 
     #[test]
     fn properties_go_in_and_the_hop_mark_is_taken_out() {

@@ -247,7 +247,7 @@ impl Connection {
         if let Some(last) = self.rest.last.as_ref().filter(|last| last.as_str() == topic) {
             return Some(last.clone());
         }
-        let channel = mapping::channel(topic)?;
+        let channel = mapping::names::published(topic)?;
         self.rest.last = Some(channel.clone());
         Some(channel)
     }

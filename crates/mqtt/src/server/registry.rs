@@ -287,7 +287,7 @@ fn say_disconnect(shared: &Shared, state: &mut State, code: ReasonCode) {
 }
 
 fn publish_will(shared: &Shared, client: &Client, will: Will) {
-    let Some(channel) = mapping::channel(&will.topic) else { return };
+    let Some(channel) = mapping::names::published(&will.topic) else { return };
     let origin = client.origin();
     let identity = Identity { user: origin.user.clone() };
     if !shared.auth.may_publish(&identity, &channel) {

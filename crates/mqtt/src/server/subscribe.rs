@@ -47,7 +47,7 @@ impl Connection {
 
     fn subscribe_one(&self, asked: &SubscribeFilter, id: Option<NonZeroU32>) -> Result<Made, ReasonCode> {
         let parsed = parse_filter(&asked.filter).map_err(|fault| fault.reason())?;
-        let filter = mapping::filter(parsed.filter).ok_or(ReasonCode::FILTER_INVALID)?;
+        let filter = mapping::names::filter(parsed.filter).ok_or(ReasonCode::FILTER_INVALID)?;
         if !self.shared.auth.may_subscribe(&self.identity, &filter) {
             return Err(ReasonCode::NOT_AUTHORIZED);
         }
@@ -112,7 +112,7 @@ impl Connection {
 
     fn unsubscribe_one(&self, filter: &str) -> ReasonCode {
         let Ok(parsed) = parse_filter(filter) else { return ReasonCode::FILTER_INVALID };
-        let Some(filter) = mapping::filter(parsed.filter) else { return ReasonCode::FILTER_INVALID };
+        let Some(filter) = mapping::names::filter(parsed.filter) else { return ReasonCode::FILTER_INVALID };
         let group: Option<Arc<str>> = parsed.group.map(Arc::from);
         if let (None, Some(each)) = (&group, &mut self.client.state.lock().each) {
             each.remove(&filter);

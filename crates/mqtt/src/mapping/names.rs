@@ -1,0 +1,182 @@
+//! Channel names and MQTT topics are the same, but for names with `+` or `#`, which no topic may hold: `a+b` is
+//! `a%2Bb`.
+//!
+//! `%2B` and `%23` are escapes. `%25` is one only where what follows it would otherwise read as an escape, so that
+//! ordinary names with `%` stay as they are: `100%`, `50%25`. Decoding removes exactly one such escape, which
+//! makes the pair a bijection between names and the topics that can be written.
+
+use std::borrow::Cow;
+
+use ratatosk_core::{Channel, Filter};
+
+/// The topic that names a channel.
+#[must_use]
+pub fn topic(channel: &Channel) -> Cow<'_, str> {
+    encode(channel.as_str())
+}
+
+/// The channel of a topic; `None` if the topic is none.
+#[must_use]
+pub fn channel(topic: &str) -> Option<Channel> {
+    match decode(topic) {
+        Cow::Borrowed(name) => Channel::new(name).ok(),
+        Cow::Owned(name) => Channel::new(name).ok(),
+    }
+}
+
+/// The channel of a topic that a client publishes to; `None` if clients may not publish there.
+#[must_use]
+pub fn published(topic: &str) -> Option<Channel> {
+    let reserved = ["$SYS", "$share"]
+        .iter()
+        .any(|own| topic.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
+    if reserved { None } else { channel(topic) }
+}
+
+/// The gateway's filter for one of MQTT, whose form has been checked. `None` for one that only a level `%2B` or
+/// `%23` makes different from a wildcard: the gateway's filters cannot say that.
+#[must_use]
+pub fn filter(filter: &str) -> Option<Filter> {
+    if !filter.contains('%') {
+        return Filter::new(filter).ok();
+    }
+    let mut levels = Vec::new();
+    for level in filter.split('/') {
+        let decoded = decode(level);
+        if decoded != level && matches!(&*decoded, "+" | "#") {
+            return None;
+        }
+        levels.push(decoded);
+    }
+    Filter::new(levels.join("/")).ok()
+}
+
+/// The MQTT filter that says the same as one of the gateway's; `None` if MQTT has none.
+#[must_use]
+pub fn of_filter(filter: &Filter) -> Option<String> {
+    let level = |level: &str| if matches!(level, "+" | "#") { level.to_owned() } else { encode(level).into_owned() };
+    let text = filter.levels().map(level).collect::<Vec<_>>().join("/");
+    (text.len() <= usize::from(u16::MAX)).then_some(text)
+}
+
+fn encode(name: &str) -> Cow<'_, str> {
+    if memchr::memchr3(b'+', b'#', b'%', name.as_bytes()).is_none() {
+        return Cow::Borrowed(name);
+    }
+    let mut topic = String::with_capacity(name.len() + 8);
+    for (at, character) in name.char_indices() {
+        match character {
+            '+' => topic.push_str("%2B"),
+            '#' => topic.push_str("%23"),
+            '%' if reads_as_escape(name.get(at + 1..).unwrap_or_default()) => topic.push_str("%25"),
+            other => topic.push(other),
+        }
+    }
+    if topic == name { Cow::Borrowed(name) } else { Cow::Owned(topic) }
+}
+
+fn decode(topic: &str) -> Cow<'_, str> {
+    if memchr::memchr(b'%', topic.as_bytes()).is_none() {
+        return Cow::Borrowed(topic);
+    }
+    let (mut name, mut rest) = (String::with_capacity(topic.len()), topic);
+    while let Some((before, after)) = rest.split_once('%') {
+        name.push_str(before);
+        let (character, skipped) = match after.get(..2) {
+            Some("2B") => ('+', 2),
+            Some("23") => ('#', 2),
+            Some("25") if reads_as_escape(after) => ('%', 2),
+            _ => ('%', 0),
+        };
+        name.push(character);
+        rest = after.get(skipped..).unwrap_or_default();
+    }
+    name.push_str(rest);
+    if name == topic { Cow::Borrowed(topic) } else { Cow::Owned(name) }
+}
+
+/// Whether a `%` before this text would make an escape of it.
+fn reads_as_escape(mut after: &str) -> bool {
+    loop {
+        match after.get(..2) {
+            Some("2B" | "23") => return true,
+            Some("25") => after = after.get(2..).unwrap_or_default(),
+            _ => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn named(topic: &str) -> String {
+        channel(topic).unwrap().as_str().to_owned()
+    }
+
+    fn written(name: &str) -> String {
+        topic(&Channel::new(name).unwrap()).into_owned()
+    }
+
+    #[test]
+    fn the_table_of_the_contract() {
+        for same in [
+            "sensors/kitchen/temp",
+            "v1.2/data",
+            "/leading",
+            "a//b",
+            "home/salon température",
+            "$SYS/broker/uptime",
+            "App/Models/User/5",
+            "device/00:11/rssi",
+            "private-orders/7",
+            "100%",
+            "50%25",
+            "%2b",
+        ] {
+            assert_eq!(written(same), same);
+            assert_eq!(named(same), same);
+        }
+        for (name, topic) in [("a+b", "a%2Bb"), ("#", "%23"), ("a%2Bb", "a%252Bb"), ("%252B", "%25252B")] {
+            assert_eq!(written(name), topic);
+            assert_eq!(named(topic), name);
+        }
+    }
+
+    #[test]
+    fn topics_that_are_not_for_clients() {
+        for topic in ["$SYS", "$SYS/broker/uptime", "$share/g/a", "$share", ""] {
+            assert!(published(topic).is_none(), "{topic}");
+        }
+        for topic in ["a", "/", "$SYSTEM/a", "$test", " ", "a//b"] {
+            assert_eq!(published(topic).unwrap().as_str(), topic);
+        }
+    }
+
+    #[test]
+    fn filters() {
+        assert_eq!(filter("a%2Bb/+/#").unwrap().as_str(), "a+b/+/#");
+        assert_eq!(of_filter(&Filter::new("a+b/+/#").unwrap()).unwrap(), "a%2Bb/+/#");
+        assert!(filter("a/%2B").is_none() && filter("%23").is_none());
+        assert_eq!(filter("a/100%").unwrap().as_str(), "a/100%");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(5000))]
+
+        #[test]
+        fn every_name_has_its_own_topic(name in "([%+#a/é]|2|5|3|B|%25|%2B){1,20}") {
+            let topic = written(&name);
+            prop_assert!(!topic.contains(['+', '#']));
+            prop_assert_eq!(named(&topic), name);
+        }
+
+        #[test]
+        fn every_topic_has_its_own_name(topic in "([%a/é]|2|5|3|B|%25|%2B){1,20}") {
+            prop_assert_eq!(written(&named(&topic)), topic);
+        }
+    }
+}
