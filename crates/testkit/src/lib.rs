@@ -1,1 +1,10 @@
-//! Placeholder.
+//! Suites that every engine must pass, and helpers for tests.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a suite fails by panicking"
+)]
+
+pub mod engine_suite;
