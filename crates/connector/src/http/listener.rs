@@ -1,6 +1,15 @@
 //! Accepting HTTP connections: HTTP/1.1 and HTTP/2, plain and under TLS.
 
-use std::{fmt, future::Future, io, net::SocketAddr, pin::{Pin, pin}, sync::Arc, task::Poll, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
 use axum::{Router, extract::ConnectInfo};
 use hyper::{Request, body::Incoming, service::service_fn};
@@ -134,7 +143,10 @@ impl Shared {
             router.clone().oneshot(request.map(axum::body::Body::new))
         });
         let mut builder = hyper::server::conn::http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(self.limits.head_timeout).max_buf_size(self.limits.head_bytes);
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.limits.head_timeout)
+            .max_buf_size(self.limits.head_bytes);
         // Boxed, so that a connection that is taken over gives this memory back.
         let mut connection = Box::new(builder.serve_connection(TokioIo::new(stream), service));
         let mut closing = pin!(self.life.closing());
@@ -154,6 +166,8 @@ impl Shared {
         let Some(then) = claimed.await else { return };
         let parts = connection.into_parts();
         let (socket, read) = parts.io.into_inner().into_socket(parts.read_buf);
+        // The reactor remembers who read last, and would keep this task's memory for as long as the socket lives.
+        let _ = socket.poll_readable(&mut Context::from_waker(Waker::noop()));
         let resume = self.clone().resume(remote, permit.clone());
         let taken = Taken { socket, read, remote, permit, resume };
         self.life.spawn("taken connection", then(taken));
