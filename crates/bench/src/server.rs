@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -62,7 +63,7 @@ impl Server {
                 .split_whitespace()
                 .map(str::to_owned)
                 .collect(),
-            (None, None) => own_command(args, http, mqtt, admin)?,
+            (None, None) => own_command(args, home.path(), [http, mqtt, admin])?,
         };
         let (program, rest) = words.split_first().context("the server command is empty")?;
         let log = File::create(home.path().join("log"))?;
@@ -162,9 +163,17 @@ fn stop(child: &mut Child, patience: Duration) {
     let _ = child.wait();
 }
 
-fn own_command(args: &BenchArgs, http: SocketAddr, mqtt: SocketAddr, admin: SocketAddr) -> Result<Vec<String>> {
-    let own = std::env::current_exe()?;
-    let mut words = vec![own.to_string_lossy().into_owned(), "serve".to_owned()];
+/// What the server under test is given beside its defaults: a Pusher app that does not limit client events, because
+/// ten per second are nothing to measure.
+const CONFIG: &str = "[[pusher.apps]]\nid = \"demo\"\nkey = \"demo-key\"\nsecret = \"demo-secret\"\n\
+    client_events = true\nlimits = { client_events_per_second = 0 }\n";
+
+/// This program as a gateway.
+fn own_command(args: &BenchArgs, home: &Path, [http, mqtt, admin]: [SocketAddr; 3]) -> Result<Vec<String>> {
+    let config = home.join("bench.toml");
+    std::fs::write(&config, CONFIG)?;
+    let own = std::env::current_exe()?.to_string_lossy().into_owned();
+    let mut words = vec![own, "serve".to_owned(), "--config".to_owned(), config.to_string_lossy().into_owned()];
     let mut set = |pair: String| words.extend(["--set".to_owned(), pair]);
     set(format!("http.listen={http}"));
     set(format!("mqtt.listen={mqtt}"));

@@ -110,11 +110,7 @@ impl Client for Member {
         let mut reader = std::mem::take(&mut self.reader);
         let result = reader.feed(input, io, |part, io| match part {
             Part::Data(data) if self.waiting > 0 => self.handshake(data, io),
-            Part::Data(data) => {
-                answer_ping(data, io);
-                io.deliveries(data);
-                Ok(())
-            }
+            Part::Data(data) => event(data, io),
             Part::Open => Ok(()),
         });
         self.reader = reader;
@@ -132,8 +128,8 @@ impl Client for Member {
 
 impl Member {
     fn handshake(&mut self, data: &[u8], io: &mut Io<'_>) -> Result<(), Fault> {
-        let event = json_text(data, "event").unwrap_or_default();
-        match event {
+        let kind = json_text(data, "event").unwrap_or_default();
+        match kind {
             "pusher:connection_established" => self.subscribe(data, io),
             "pusher_internal:subscription_succeeded" => {
                 self.waiting -= 1;
@@ -143,11 +139,7 @@ impl Member {
                 Ok(())
             }
             "pusher:error" | "pusher:subscription_error" => Err(Fault::answer(data)),
-            _ => {
-                answer_ping(data, io);
-                io.deliveries(data);
-                Ok(())
-            }
+            _ => event(data, io),
         }
     }
 
@@ -170,11 +162,19 @@ impl Member {
     }
 }
 
-fn answer_ping(data: &[u8], io: &mut Io<'_>) {
+/// A frame after the handshake: messages, pings, or an error such as 4301 (too many client events).
+fn event(data: &[u8], io: &mut Io<'_>) -> Result<(), Fault> {
     let head = data.get(..data.len().min(40)).unwrap_or_default();
-    if memmem::find(head, b"\"pusher:ping\"").is_some() {
-        ws::frame(ws::TEXT, br#"{"event":"pusher:pong","data":{}}"#, io.out);
+    if memmem::find(head, b"\"pusher:").is_some() {
+        if memmem::find(head, b"\"pusher:error\"").is_some() {
+            return Err(Fault::answer(data));
+        }
+        if memmem::find(head, b"\"pusher:ping\"").is_some() {
+            ws::frame(ws::TEXT, br#"{"event":"pusher:pong","data":{}}"#, io.out);
+        }
     }
+    io.deliveries(data);
+    Ok(())
 }
 
 /// The HTTP API on one keep-alive connection.
