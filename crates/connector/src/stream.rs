@@ -7,11 +7,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use ratatosk_core::{
     Bus, Connector, Delivered, EndReason, Form, Message, OutboxLimits, Peer, Run, Session,
     stats::{DropReason, Stats},
 };
-use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use self::state::{Flush, State};
@@ -143,8 +143,14 @@ impl StreamPeer {
                 match outcome {
                     Flush::Clear => break,
                     Flush::Ended(reason) => return reason,
-                    Flush::Blocked if self.socket.writable().await.is_err() => return EndReason::Io,
-                    Flush::Blocked | Flush::More => tokio::task::yield_now().await,
+                    Flush::Blocked => tokio::select! {
+                        writable = self.socket.writable() => if writable.is_err() {
+                            return EndReason::Io;
+                        },
+                        // The stream may be told to end while its client does not read.
+                        () = self.wake.notified() => {}
+                    },
+                    Flush::More => tokio::task::yield_now().await,
                 }
             }
         }

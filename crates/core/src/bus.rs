@@ -22,9 +22,11 @@ use crate::{
     monitor::{Monitor, MonitorEvent},
     peer::{Grant, Peer},
     rule::{ChannelRule, Rules},
-    session::{EndReason, Session, SessionConfig, SessionCore, SessionId, SessionInfo, SubscribeOptions},
+    session::{EndReason, Session, SessionConfig, SessionCore, SessionId, SubscribeOptions},
     stats::{DropReason, Stats},
 };
+
+mod view;
 
 /// Channels whose matched set is cached; past it the cache starts anew.
 const CACHED_CHANNELS: usize = 65_536;
@@ -72,8 +74,6 @@ struct Route {
     rule: Arc<ChannelRule>,
     matched: Matched,
     stores: bool,
-    /// Matched sets found before this generation of wildcard filters are stale.
-    generation: u64,
 }
 
 struct Inner {
@@ -86,8 +86,6 @@ struct Inner {
     interest: RwLock<Interest>,
     /// Counts every change of interest.
     version: AtomicU64,
-    /// Counts changes of wildcard filters and of rules: those make every cached route stale.
-    generation: AtomicU64,
     routes: papaya::HashMap<Channel, Arc<Route>>,
     rules: ArcSwap<Rules>,
     /// The newest position published under a rule without history: those cannot be replayed.
@@ -125,7 +123,6 @@ impl Bus {
             sequencer: Mutex::default(),
             interest: RwLock::default(),
             version: AtomicU64::new(0),
-            generation: AtomicU64::new(0),
             routes: papaya::HashMap::new(),
             rules: ArcSwap::from_pointee(config.rules),
             unkept: AtomicU64::new(0),
@@ -240,106 +237,13 @@ impl Bus {
         self.0.engine.last_values(filter).await
     }
 
-    /// This gateway's id.
-    #[must_use]
-    pub fn gateway_id(&self) -> &Arc<str> {
-        &self.0.gateway_id
-    }
-
-    /// The name of this life of the sequence.
-    #[must_use]
-    pub fn epoch(&self) -> &Arc<str> {
-        &self.0.epoch
-    }
-
-    /// A place in the current sequence.
-    #[must_use]
-    pub fn position(&self, seq: u64) -> Position {
-        Position { epoch: self.0.epoch.clone(), seq }
-    }
-
-    /// The newest position given.
-    #[must_use]
-    pub fn head(&self) -> u64 {
-        self.0.seq.load(Ordering::SeqCst)
-    }
-
-    /// The rules in force.
-    #[must_use]
-    pub fn rules(&self) -> Arc<Rules> {
-        self.0.rules.load_full()
-    }
-
     /// Puts other rules in force. What is kept already stays until it is trimmed by them.
     pub fn set_rules(&self, rules: Rules) {
+        let interest = self.0.interest.write();
         self.0.rules.store(Arc::new(rules));
-        self.0.generation.fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// Where state lives.
-    #[must_use]
-    pub fn engine(&self) -> &Arc<dyn Engine> {
-        &self.0.engine
-    }
-
-    /// The monitor that handlers are added to.
-    #[must_use]
-    pub fn monitor(&self) -> &Monitor {
-        &self.0.monitor
-    }
-
-    /// The counters.
-    #[must_use]
-    pub fn stats(&self) -> &Arc<Stats> {
-        &self.0.stats
-    }
-
-    /// How many client sessions a connector has.
-    #[must_use]
-    pub fn sessions_of(&self, connector: Connector) -> usize {
-        self.0.clients.get(connector.index()).map_or(0, |count| count.load(Ordering::Relaxed))
-    }
-
-    /// How many filters have a subscriber, and how many subscriptions there are.
-    #[must_use]
-    pub fn interest_counts(&self) -> (usize, usize) {
-        let interest = self.0.interest.read();
-        (interest.filters(), interest.subscriptions())
-    }
-
-    /// Every filter that has a subscriber, with how many.
-    #[must_use]
-    pub fn interest_list(&self) -> Vec<(Filter, usize)> {
-        self.0.interest.read().list().map(|(filter, count)| (filter.clone(), count)).collect()
-    }
-
-    /// How many sessions subscribe to exactly this filter.
-    #[must_use]
-    pub fn subscriber_count(&self, filter: &Filter) -> usize {
-        self.0.interest.read().count(filter)
-    }
-
-    /// Changes whenever a filter gets its first subscriber or loses its last.
-    #[must_use]
-    pub fn interest_changes(&self) -> tokio::sync::watch::Receiver<u64> {
-        self.0.interest_watch.subscribe()
-    }
-
-    /// Messages that wait in the lanes.
-    #[must_use]
-    pub fn waiting(&self) -> usize {
-        self.0.lanes.iter().map(|lane| lane.waiting()).sum()
-    }
-
-    /// Sessions with a number above `after`, in order, at most `limit` of them: a page for operators.
-    #[must_use]
-    pub fn sessions(&self, after: u64, limit: usize) -> Vec<SessionInfo> {
-        let sessions = self.0.sessions.pin();
-        let mut cores: Vec<_> =
-            sessions.values().filter(|core| core.id.0 > after && core.config.is_client).cloned().collect();
-        cores.sort_unstable_by_key(|core| core.id);
-        cores.truncate(limit);
-        cores.iter().map(|core| info(core)).collect()
+        self.0.routes.pin().clear();
+        self.0.version.fetch_add(1, Ordering::SeqCst);
+        drop(interest);
     }
 
     /// Asks a session to end. False if there is none of that number.
@@ -407,17 +311,6 @@ fn is_own(channel: &Channel) -> bool {
         .any(|own| channel.as_str().strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
 }
 
-fn info(core: &SessionCore) -> SessionInfo {
-    SessionInfo {
-        id: core.id,
-        client_id: core.config.client_id.clone(),
-        connector: core.config.connector,
-        user: core.config.user.clone(),
-        opened: core.opened,
-        subscriptions: core.subscriptions.lock().keys().map(|(filter, _)| filter.clone()).collect(),
-    }
-}
-
 impl Inner {
     /// Gives the message its position, keeps it, and puts it into the lanes.
     fn place(&self, mut message: Arc<Message>) -> Receipt {
@@ -481,8 +374,7 @@ impl Inner {
 
     /// Rule and subscribers of a channel, from the cache or worked out.
     fn route(&self, channel: &Channel) -> Arc<Route> {
-        let generation = self.generation.load(Ordering::SeqCst);
-        if let Some(route) = self.routes.pin().get(channel).filter(|route| route.generation == generation) {
+        if let Some(route) = self.routes.pin().get(channel) {
             return route.clone();
         }
         // Under the lock, so that a change of interest either is seen here or drops what is cached here.
@@ -490,8 +382,7 @@ impl Inner {
         let rule = self.rules.load().of(channel);
         let stores = rule.history.is_on() || rule.last_value != crate::rule::LastValue::Off;
         let matched = interest.matched(channel, self.lanes.len());
-        let generation = self.generation.load(Ordering::SeqCst);
-        let route = Arc::new(Route { rule, matched, stores, generation });
+        let route = Arc::new(Route { rule, matched, stores });
         let routes = self.routes.pin();
         if routes.len() >= CACHED_CHANNELS {
             routes.clear();
@@ -504,7 +395,8 @@ impl Inner {
     fn interest_changed(&self, filter: &Filter, change: Change, wanted: bool) {
         match filter.as_channel() {
             Some(channel) => drop(self.routes.pin().remove(&channel)),
-            None => drop(self.generation.fetch_add(1, Ordering::SeqCst)),
+            // At once, not when they are next looked up: a route holds its subscribers' sockets open.
+            None => self.routes.pin().clear(),
         }
         self.version.fetch_add(1, Ordering::SeqCst);
         if change.filter {

@@ -373,11 +373,13 @@ impl<'a> Run<'a> {
                 Some(then(&mut Run { entries, picks: Picks::Few(grant, &few), joins }))
             }
             Picks::Some(picks) => {
-                let few: SmallVec<[Pick; 32]> = picks.iter().zip(&kept).filter(|(_, kept)| **kept).map(|(pick, _)| *pick).collect();
+                let few: SmallVec<[Pick; 32]> =
+                    picks.iter().zip(&kept).filter(|(_, kept)| **kept).map(|(pick, _)| *pick).collect();
                 Some(then(&mut Run { entries, picks: Picks::Some(&few), joins }))
             }
             Picks::Few(grant, picks) => {
-                let few: SmallVec<[u32; 32]> = picks.iter().zip(&kept).filter(|(_, kept)| **kept).map(|(at, _)| *at).collect();
+                let few: SmallVec<[u32; 32]> =
+                    picks.iter().zip(&kept).filter(|(_, kept)| **kept).map(|(at, _)| *at).collect();
                 Some(then(&mut Run { entries, picks: Picks::Few(grant, &few), joins }))
             }
         }

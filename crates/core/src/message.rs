@@ -10,7 +10,12 @@ use std::{
 use bytes::Bytes;
 
 use crate::channel::Channel;
-pub use crate::message::{connector::Connector, form::Form, kind::Kind, origin::{MAX_HOPS, Origin}};
+pub use crate::message::{
+    connector::Connector,
+    form::Form,
+    kind::Kind,
+    origin::{MAX_HOPS, Origin},
+};
 
 mod connector;
 mod form;

@@ -227,10 +227,13 @@ impl Session {
         let (changes, at) = self.bus.add_interest(&self.core, &filters);
         *cut = at;
         let mut subscriptions = self.core.subscriptions.lock();
-        subscriptions.extend(filters.iter().map(|(filter, options)| ((filter.clone(), options.group.clone()), options.clone())));
+        subscriptions
+            .extend(filters.iter().map(|(filter, options)| ((filter.clone(), options.group.clone()), options.clone())));
         drop(subscriptions);
         let config = &self.core.config;
-        for (change, (filter, _)) in changes.iter().zip(filters).filter(|(_, (filter, _))| config.is_client && !filter.is_hidden()) {
+        for (change, (filter, _)) in
+            changes.iter().zip(filters).filter(|(_, (filter, _))| config.is_client && !filter.is_hidden())
+        {
             if change.filter {
                 self.bus.monitor().emit(MonitorEvent::CreatedChannel { channel: filter.clone() });
             }

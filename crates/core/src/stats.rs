@@ -156,7 +156,9 @@ impl Stats {
 
     /// Messages began (positive) or ceased (negative) to wait for slow subscribers.
     pub fn outbox_changed(&self, connector: Connector, change: i64) {
-        if change != 0 && let Some(stats) = self.of(connector) {
+        if change != 0
+            && let Some(stats) = self.of(connector)
+        {
             stats.outbox.fetch_add(change, Ordering::Relaxed);
         }
     }

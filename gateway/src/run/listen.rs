@@ -18,6 +18,9 @@ use crate::config::Resolved;
 /// Connections that may wait in the kernel to be accepted.
 const BACKLOG: u32 = 4096;
 
+/// What a request line that is refused for its length may have beyond the bound of the head.
+const LONG_REQUEST_LINE: usize = 192 << 10;
+
 /// The bound listeners.
 pub(super) struct Listeners {
     http: Option<TcpListener>,
@@ -42,7 +45,8 @@ impl Listeners {
         let limits = HttpLimits {
             connections: resolved.limits.connections,
             head_timeout: resolved.http.header_timeout,
-            head_bytes: resolved.http.max_header,
+            // hyper answers a request line that is too long with 414 only if it may read all of it.
+            head_bytes: resolved.http.max_header + LONG_REQUEST_LINE,
         };
         let tls = |alpn: &[&[u8]]| resolved.tls.as_ref().map(|tls| acceptor(tls.certified.clone(), alpn));
         let http = |name, listener: Option<TcpListener>, tls, router: Router| {
@@ -90,8 +94,7 @@ impl ResolvesServerCert for One {
 }
 
 fn acceptor(certified: Arc<CertifiedKey>, alpn: &[&[u8]]) -> TlsAcceptor {
-    let mut config =
-        ServerConfig::builder().with_no_client_auth().with_cert_resolver(Arc::new(One(certified)));
+    let mut config = ServerConfig::builder().with_no_client_auth().with_cert_resolver(Arc::new(One(certified)));
     config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
     TlsAcceptor::from(Arc::new(config))
 }

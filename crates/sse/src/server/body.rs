@@ -10,10 +10,12 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, stream};
 use http_body::Frame as BodyFrame;
 use ratatosk_connector::stream::Frame;
-use ratatosk_core::{EndReason, MonitorEvent, QueuePeer, Session, SessionConfig, stats::DropReason};
+use ratatosk_core::{EndReason, MonitorEvent, QueuePeer, Session, SessionConfig, outbox::Waiting, stats::DropReason};
+use tokio::time::{Instant, sleep_until};
 
 use super::{
     Server,
+    pace::Rate,
     query::Wanted,
     stream::{EventFrame, Prepared, jittered},
 };
@@ -21,6 +23,8 @@ use crate::proto::encoder::{encode_comment, encode_retry};
 
 /// Messages taken from the outbox for one frame of the body.
 const BATCH: usize = 64;
+/// Messages that a paced stream may get at once.
+const MOST_PER_SLOT: usize = 4096;
 
 /// The body; dropping it ends the session.
 pub(super) struct EventBody(Pin<Box<dyn Stream<Item = Bytes> + Send>>);
@@ -43,6 +47,10 @@ struct Live {
     queue: Arc<QueuePeer>,
     frame: EventFrame,
     session: Option<Session>,
+    rate: Option<Rate>,
+    /// Before this, a paced stream takes no message.
+    next_slot: Instant,
+    deadline: Instant,
     reason: EndReason,
     over: bool,
 }
@@ -61,17 +69,27 @@ pub(super) async fn open(server: &Server, wanted: Wanted) -> EventBody {
     let bus = &server.0.bus;
     let connector = server.0.connector;
     bus.monitor().emit(MonitorEvent::ConnectionOpened { connector });
-    let queue = QueuePeer::new(server.outbox(&wanted.filters));
+    let queue = QueuePeer::new(server.outbox_of(&wanted));
     let client_id = format!("sse-{:016x}", fastrand::u64(..));
     let session = bus.open_session(SessionConfig::client(client_id, connector), queue.clone());
     let Prepared { head, history, tail } = server.prepare(&session, &wanted).await;
-    let frame = EventFrame { style: wanted.style, epoch: bus.epoch().clone() };
+    let frame = server.frame(&wanted);
     let first: Vec<Bytes> = {
         let replayed = history.iter().map(|message| message.form(frame.form(), |message| frame.encode(message)));
         std::iter::once(head).chain(replayed).chain([tail]).collect()
     };
-    let live =
-        Live { server: server.clone(), queue, frame, session: Some(session), reason: EndReason::Closed, over: false };
+    let now = Instant::now();
+    let live = Live {
+        server: server.clone(),
+        queue,
+        frame,
+        session: Some(session),
+        rate: wanted.max_rate,
+        next_slot: now,
+        deadline: now + server.lifetime(),
+        reason: EndReason::Closed,
+        over: false,
+    };
     EventBody(Box::pin(stream::iter(first).chain(stream::unfold(live, next))))
 }
 
@@ -81,23 +99,12 @@ async fn next(mut live: Live) -> Option<(Bytes, Live)> {
     }
     let server = live.server.clone();
     let piece = tokio::select! {
-        taken = live.queue.recv_many(BATCH) => match taken {
-            Ok(waiting) => {
-                let mut piece = BytesMut::new();
-                let lost = live.queue.take_dropped();
-                if lost > 0 {
-                    server.0.bus.stats().dropped(server.0.connector, DropReason::Slow, lost);
-                    piece.extend(live.frame.lost(lost));
-                }
-                for waiting in waiting {
-                    let frame = waiting.message.form(live.frame.form(), |message| live.frame.encode(message));
-                    piece.extend_from_slice(&frame);
-                }
-                piece.freeze()
-            }
+        taken = take(&live.queue, live.rate, live.next_slot) => match taken {
+            Ok(waiting) => live.write(waiting),
             Err(reason) => end(&mut live, reason),
         },
         () = server.0.life.closing() => end(&mut live, EndReason::Drain),
+        () = sleep_until(live.deadline) => end(&mut live, EndReason::Lifetime),
         () = tokio::time::sleep(server.0.heartbeat) => {
             let mut piece = BytesMut::new();
             encode_comment(&mut piece, "");
@@ -105,6 +112,32 @@ async fn next(mut live: Live) -> Option<(Bytes, Live)> {
         }
     };
     Some((piece, live))
+}
+
+/// The next messages, at the pace that was asked for. What waits meanwhile is the outbox's to judge.
+async fn take(queue: &QueuePeer, rate: Option<Rate>, next_slot: Instant) -> Result<Vec<Waiting>, EndReason> {
+    let Some(rate) = rate else { return queue.recv_many(BATCH).await };
+    sleep_until(next_slot).await;
+    queue.recv_many(rate.messages.min(MOST_PER_SLOT)).await
+}
+
+impl Live {
+    fn write(&mut self, waiting: Vec<Waiting>) -> Bytes {
+        if let Some(rate) = self.rate {
+            self.next_slot = Instant::now() + rate.slot;
+        }
+        let mut piece = BytesMut::new();
+        let lost = self.queue.take_dropped();
+        if lost > 0 {
+            self.server.0.bus.stats().dropped(self.server.0.connector, DropReason::Slow, lost);
+            piece.extend(self.frame.lost(lost));
+        }
+        for waiting in waiting {
+            let frame = waiting.message.form(self.frame.form(), |message| self.frame.encode(message));
+            piece.extend_from_slice(&frame);
+        }
+        piece.freeze()
+    }
 }
 
 fn end(live: &mut Live, reason: EndReason) -> Bytes {

@@ -1,6 +1,6 @@
 //! The life of a stream on its own connection.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use ratatosk_connector::{
@@ -9,15 +9,8 @@ use ratatosk_connector::{
 };
 use ratatosk_core::{EndReason, MonitorEvent, Peer, SessionConfig};
 
-use super::{
-    Server,
-    query::Wanted,
-    stream::{EventFrame, jittered},
-};
+use super::{Server, query::Wanted, stream::jittered};
 use crate::proto::encoder::{encode_comment, encode_retry};
-
-/// A lifetime no stream reaches: ten years.
-const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// Serves one stream from its first byte to its last.
 pub(super) async fn run(server: Server, taken: Taken, wanted: Wanted, http_head: Bytes) {
@@ -40,8 +33,8 @@ pub(super) async fn run(server: Server, taken: Taken, wanted: Wanted, http_head:
 
 async fn begin(server: &Server, taken: Taken, wanted: Wanted, http_head: Bytes) -> Stream {
     let bus = &server.0.bus;
-    let frame = Arc::new(EventFrame { style: wanted.style, epoch: bus.epoch().clone() });
-    let outbox = server.outbox(&wanted.filters);
+    let frame = Arc::new(server.frame(&wanted));
+    let outbox = server.outbox_of(&wanted);
     let peer =
         StreamPeer::new(StreamConfig { socket: taken.socket, frame, outbox, connector: server.0.connector }, bus);
     let client_id = format!("sse-{:016x}", fastrand::u64(..));
@@ -57,8 +50,7 @@ pub(super) async fn live(server: &Server, peer: &StreamPeer) -> EndReason {
     let mut serve = pin!(peer.serve());
     let mut gone = pin!(gone(peer));
     let mut closing = pin!(server.0.life.closing());
-    let lifetime = server.0.max_lifetime.map_or(FOREVER, |lifetime| lifetime.mul_f64(0.9 + 0.2 * fastrand::f64()));
-    let mut lifetime = pin!(tokio::time::sleep(lifetime));
+    let mut lifetime = pin!(tokio::time::sleep(server.lifetime()));
     let mut heartbeat = pin!(tokio::time::sleep(server.0.heartbeat));
     loop {
         tokio::select! {

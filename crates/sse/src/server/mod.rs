@@ -20,6 +20,7 @@ mod body;
 mod life;
 pub mod mercure;
 mod open;
+mod pace;
 mod publish;
 mod query;
 mod stream;

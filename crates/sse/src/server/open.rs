@@ -8,7 +8,10 @@ use axum::{
 };
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use ratatosk_connector::http::{Problem, Takeover};
+use ratatosk_connector::{
+    http::{Problem, Takeover},
+    upstream::hops,
+};
 
 use super::{
     Server, body, foreign_origin, life,
@@ -37,11 +40,12 @@ pub(super) async fn handle(
         Err(problem) => refuse(&server, &headers, problem),
         Ok(None) => (StatusCode::OK, stream_headers(&server, &headers)).into_response(),
         Ok(Some(wanted)) => match takeover {
-            Some(Extension(takeover)) => {
+            // A stream that is paced is pulled: hyper's body does that.
+            Some(Extension(takeover)) if wanted.max_rate.is_none() => {
                 let head = head(&stream_headers(&server, &headers));
                 takeover.take(move |taken| life::run(server, taken, wanted, head)).await
             }
-            None => {
+            _ => {
                 let headers = stream_headers(&server, &headers);
                 (headers, Body::new(body::open(&server, wanted).await)).into_response()
             }
@@ -82,7 +86,10 @@ pub(super) fn stream_headers(server: &Server, request: &HeaderMap) -> HeaderMap 
     let fixed = HEADERS
         .into_iter()
         .map(|(name, value)| (header::HeaderName::from_static(name), HeaderValue::from_static(value)));
-    fixed.chain(server.0.origins.answer(request)).collect()
+    // Another gateway that follows the stream marks its messages with it, and so cuts loops.
+    let passed = HeaderValue::from_str(server.0.bus.gateway_id()).ok();
+    let passed = passed.map(|id| (header::HeaderName::from_static(hops::NAME), id));
+    fixed.chain(passed).chain(server.0.origins.answer(request)).collect()
 }
 
 /// The head of the answer on a bare connection. The end of the stream is the end of the connection: that saves

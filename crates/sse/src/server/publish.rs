@@ -5,10 +5,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{StatusCode, header, request::Parts};
-use ratatosk_connector::http::Problem;
+use ratatosk_connector::{http::Problem, upstream::hops};
 use ratatosk_core::{Channel, Origin, Publication, PublishError};
 
-use super::{Server, foreign_origin, refuse};
+use super::{Server, foreign_origin, query::check_encoding, refuse};
 
 /// What HTTP clients send when nobody told them the type.
 const NO_TYPE: &str = "application/x-www-form-urlencoded";
@@ -33,10 +33,15 @@ async fn publish(server: &Server, request: Request) -> Result<String, Problem> {
         return Err(foreign_origin(&parts.headers));
     }
     let mut publication = head(server, &parts)?;
-    publication.payload = axum::body::to_bytes(body, server.0.max_body).await.map_err(|_| {
-        let detail = format!("a payload has at most {} bytes (`http.max_body`)", server.0.max_body);
+    let too_large = || {
+        let detail = format!("a payload has at most {} bytes (`limits.payload`)", server.0.max_body);
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The payload is too large", detail)
-    })?;
+    };
+    // What is announced as too large is not waited for.
+    if http_body::Body::size_hint(&body).lower() > server.0.max_body as u64 {
+        return Err(too_large());
+    }
+    publication.payload = axum::body::to_bytes(body, server.0.max_body).await.map_err(|_| too_large())?;
     server.0.bus.admission().await;
     let receipt = server.0.bus.publish(publication).map_err(refused)?;
     Ok(server.0.bus.position(receipt.seq).to_string())
@@ -45,7 +50,9 @@ async fn publish(server: &Server, request: Request) -> Result<String, Problem> {
 /// All of a publication but its payload.
 fn head(server: &Server, parts: &Parts) -> Result<Publication, Problem> {
     let (mut channel, mut event, mut retain) = (None, None, false);
-    for (name, value) in form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()) {
+    let query = parts.uri.query().unwrap_or_default();
+    check_encoding(query)?;
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         match &*name {
             "channel" => channel = Some(value.into_owned()),
             "event" if !value.is_empty() => event = Some(value.into_owned()),
@@ -64,6 +71,9 @@ fn head(server: &Server, parts: &Parts) -> Result<Publication, Problem> {
     let text = |header: header::HeaderName| parts.headers.get(header).and_then(|value| value.to_str().ok());
     if let Some(content_type) = text(header::CONTENT_TYPE).filter(|mime| *mime != NO_TYPE) {
         publication.extras_mut().content_type = Some(content_type.into());
+    }
+    if let Some(passed) = text(header::HeaderName::from_static(hops::NAME)) {
+        publication.origin.hops = hops::parse(passed).into();
     }
     if let Some(trace) = text(header::HeaderName::from_static("traceparent")) {
         publication.extras_mut().traceparent = Some(trace.into());

@@ -4,6 +4,7 @@ use http::HeaderMap;
 use ratatosk_connector::http::Problem;
 use ratatosk_core::Filter;
 
+use super::pace::Rate;
 use crate::mapping::{Format, Style};
 
 /// The most filters of one stream.
@@ -18,13 +19,30 @@ pub(super) struct Wanted {
     pub(super) style: Style,
     /// The cursor, as the client sent it.
     pub(super) resume: Option<String>,
+    /// Whether a stream without a cursor begins with everything that is kept.
+    pub(super) from_earliest: bool,
+    /// Whether last values are shown first.
+    pub(super) last_values: bool,
+    /// Whether only the latest message of each channel waits for a slow reader.
+    pub(super) conflate: bool,
+    /// The most messages at a time that the reader wants.
+    pub(super) max_rate: Option<Rate>,
 }
 
 impl Wanted {
     /// Reads form-encoded parameters (the query, or a form body after it) and the `Last-Event-ID` header. The header
     /// wins: a browser that reconnects repeats the first query and adds its latest id.
     pub(super) fn read(parameters: &str, headers: &HeaderMap) -> Result<Self, Problem> {
-        let mut wanted = Self { filters: Vec::new(), style: Style::default(), resume: None };
+        let mut wanted = Self {
+            filters: Vec::new(),
+            style: Style::default(),
+            resume: None,
+            from_earliest: false,
+            last_values: true,
+            conflate: false,
+            max_rate: None,
+        };
+        check_encoding(parameters)?;
         for (name, value) in form_urlencoded::parse(parameters.as_bytes()) {
             wanted.set(&name, &value)?;
         }
@@ -41,7 +59,14 @@ impl Wanted {
     fn set(&mut self, name: &str, value: &str) -> Result<(), Problem> {
         match name {
             "channel" => self.add_filter(value)?,
-            "format" => self.style.format = format(value)?,
+            "format" => {
+                self.style.format = choice(name, value, [("envelope", Format::Envelope), ("raw", Format::Raw)])?
+            }
+            "events" => self.style.named = choice(name, value, [("named", true), ("message", false)])?,
+            "resume" => self.from_earliest = choice(name, value, [("earliest", true), ("latest", false)])?,
+            "last_value" => self.last_values = choice(name, value, FLAG)?,
+            "conflate" => self.conflate = choice(name, value, FLAG)?,
+            "max_rate" => self.max_rate = Some(rate(value)?),
             "lastEventID" | "lastEventId" | "last_event_id" if !value.is_empty() => {
                 self.resume = Some(value.to_owned())
             }
@@ -66,16 +91,41 @@ impl Wanted {
     }
 }
 
-fn format(value: &str) -> Result<Format, Problem> {
+const FLAG: [(&str, bool); 2] = [("true", true), ("false", false)];
+
+/// One of two words.
+fn choice<T: Copy>(name: &str, value: &str, [first, second]: [(&str, T); 2]) -> Result<T, Problem> {
     match value {
-        "envelope" => Ok(Format::Envelope),
-        "raw" => Ok(Format::Raw),
-        other => Err(Problem::bad_request(
-            "bad-option",
-            "An option has a value that is not known",
-            format!("`format` is `envelope` or `raw`, not {other:?}"),
-        )),
+        word if word == first.0 => Ok(first.1),
+        word if word == second.0 => Ok(second.1),
+        other => Err(bad_option(format!("`{name}` is `{}` or `{}`, not {other:?}", first.0, second.0))),
     }
+}
+
+/// `10/s`, `0.5/s` or `30/m`.
+fn rate(value: &str) -> Result<Rate, Problem> {
+    let (number, seconds) = match value.rsplit_once('/') {
+        Some((number, "m" | "min")) => (number, 60.0),
+        Some((number, "s")) => (number, 1.0),
+        _ => (value, 1.0),
+    };
+    let number = number.parse::<f64>().ok().map(|number| number / seconds);
+    let rate = number.and_then(Rate::per_second);
+    rate.ok_or_else(|| {
+        bad_option(format!("`max_rate` is a number of messages and a time, as in `10/s` or `30/m`, not {value:?}"))
+    })
+}
+
+fn bad_option(detail: String) -> Problem {
+    Problem::bad_request("bad-option", "An option has a value that is not known", detail)
+}
+
+/// Names are UTF-8 in every protocol; the form parser would replace other bytes without a word.
+pub(super) fn check_encoding(parameters: &str) -> Result<(), Problem> {
+    percent_encoding::percent_decode_str(parameters).decode_utf8().map(drop).map_err(|error| {
+        let detail = format!("the parameters, percent-decoded, are not UTF-8: {error}");
+        Problem::bad_request("bad-encoding", "The parameters are not UTF-8", detail)
+    })
 }
 
 #[cfg(test)]
@@ -95,13 +145,43 @@ mod tests {
     }
 
     #[test]
+    fn options_are_read() {
+        let read = |query: &str| Wanted::read(query, &HeaderMap::new()).unwrap();
+        let plain = read("channel=a");
+        assert!(
+            plain.last_values
+                && !plain.from_earliest
+                && !plain.conflate
+                && plain.max_rate.is_none()
+                && !plain.style.named
+        );
+        let all = read("channel=a&events=named&resume=earliest&last_value=false&conflate=true&max_rate=30/m");
+        assert!(!all.last_values && all.from_earliest && all.conflate && all.style.named);
+        assert_eq!(all.max_rate, Rate::per_second(0.5));
+        assert_eq!(read("channel=a&max_rate=10/s").max_rate, read("channel=a&max_rate=10").max_rate);
+    }
+
+    #[test]
     fn faults_name_their_kind() {
         let kind = |query: &str| Wanted::read(query, &HeaderMap::new()).unwrap_err().kind;
         assert_eq!(kind(""), "no-channel");
         assert_eq!(kind("channel="), "bad-filter");
         assert_eq!(kind("channel=a/%23/b"), "bad-filter");
         assert_eq!(kind("channel=a%00"), "bad-filter");
-        assert_eq!(kind("channel=a&format=xml"), "bad-option");
+        assert_eq!(kind("channel=a%FF"), "bad-encoding");
+        for bad in [
+            "format=xml",
+            "events=all",
+            "resume=x",
+            "last_value=1",
+            "conflate=",
+            "max_rate=0",
+            "max_rate=-1/s",
+            "max_rate=1/h",
+            "max_rate=NaN",
+        ] {
+            assert_eq!(kind(&format!("channel=a&{bad}")), "bad-option", "{bad}");
+        }
         let many: String = (0..=MAX_FILTERS).map(|n| format!("&channel={n}")).collect();
         assert_eq!(kind(&many), "too-many-filters");
     }

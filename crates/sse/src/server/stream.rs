@@ -1,10 +1,12 @@
 //! What a new stream is shown before its live messages.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use ratatosk_connector::stream::Frame;
-use ratatosk_core::{Filter, Form, Message, MonitorEvent, OutboxLimits, Position, Replay, Session, SubscribeOptions};
+use ratatosk_core::{
+    Filter, Form, Message, MonitorEvent, OutboxLimits, Position, Replay, Session, SlowPolicy, SubscribeOptions,
+};
 
 use super::{Server, query::Wanted};
 use crate::{
@@ -15,10 +17,17 @@ use crate::{
     },
 };
 
+/// A lifetime no stream reaches: ten years.
+const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+/// The cursor before everything that is kept.
+const EARLIEST: &str = "earliest";
+
 /// How the streams of one style are written.
 pub(super) struct EventFrame {
     pub(super) style: Style,
     pub(super) epoch: Arc<str>,
+    /// Whether the reader is told of messages that were dropped for it; one that asked for conflation expects that.
+    pub(super) tells_lost: bool,
 }
 
 impl Frame for EventFrame {
@@ -31,9 +40,11 @@ impl Frame for EventFrame {
     }
 
     fn lost(&self, messages: u64) -> Option<Bytes> {
-        let mut out = BytesMut::new();
-        encode_lost(&mut out, messages);
-        Some(out.freeze())
+        self.tells_lost.then(|| {
+            let mut out = BytesMut::new();
+            encode_lost(&mut out, messages);
+            out.freeze()
+        })
     }
 }
 
@@ -60,6 +71,28 @@ impl Server {
         limits
     }
 
+    /// The bounds of the outbox of a stream with options of its own.
+    pub(super) fn outbox_of(&self, wanted: &Wanted) -> OutboxLimits {
+        let mut limits = self.outbox(&wanted.filters);
+        if wanted.conflate {
+            limits.policy = SlowPolicy::Conflate;
+        } else if wanted.max_rate.is_some() && limits.policy == SlowPolicy::Disconnect {
+            // It is slow because it asked to be.
+            limits.policy = SlowPolicy::DropOldest;
+        }
+        limits
+    }
+
+    /// How long a stream may last: about the configured time, so that streams which began together do not end together.
+    pub(super) fn lifetime(&self) -> Duration {
+        self.0.max_lifetime.map_or(FOREVER, |lifetime| lifetime.mul_f64(0.9 + 0.2 * fastrand::f64()))
+    }
+
+    /// How the messages of a stream are written.
+    pub(super) fn frame(&self, wanted: &Wanted) -> EventFrame {
+        EventFrame { style: wanted.style, epoch: self.0.bus.epoch().clone(), tells_lost: !wanted.conflate }
+    }
+
     /// Subscribes and gathers what comes first.
     pub(super) async fn prepare(&self, session: &Session, wanted: &Wanted) -> Prepared {
         let filters = wanted.filters.iter().map(|filter| (filter.clone(), SubscribeOptions::default())).collect();
@@ -70,10 +103,11 @@ impl Server {
         encode_comment(&mut head, "ratatosk");
         let replay = match &wanted.resume {
             Some(requested) => Some(self.resume(requested, wanted, cut, &mut head).await),
+            None if wanted.from_earliest => Some(self.resume(EARLIEST, wanted, cut, &mut head).await),
             None => None,
         };
         let replay = replay.unwrap_or_default();
-        if !replay.recovered {
+        if !replay.recovered && wanted.last_values {
             self.show_last_values(wanted, cut, &replay, &mut head).await;
         }
         let mut tail = BytesMut::new();
@@ -85,13 +119,16 @@ impl Server {
         let bus = &self.0.bus;
         let cursor = requested.parse::<Position>();
         let replay = match &cursor {
-            Ok(cursor) => bus.replay(&wanted.filters, cursor, cut).await.unwrap_or_else(|error| {
-                tracing::error!(%error, "a stream could not be resumed");
-                Replay::default()
-            }),
-            Err(_) => Replay::default(),
+            Ok(cursor) => bus.replay(&wanted.filters, cursor, cut).await,
+            Err(_) if requested == EARLIEST => bus.replay_all(&wanted.filters, cut).await,
+            Err(_) => Ok(Replay::default()),
         };
+        let replay = replay.unwrap_or_else(|error| {
+            tracing::error!(%error, "a stream could not be resumed");
+            Replay::default()
+        });
         let result = match cursor {
+            Err(_) if requested == EARLIEST => "earliest",
             Err(_) => "invalid",
             Ok(cursor) if cursor.epoch != *bus.epoch() => "epoch",
             Ok(_) if replay.recovered => "complete",
