@@ -1,5 +1,7 @@
 //! The `[pusher]` section, and the keys of an upstream of kind `pusher`.
 
+use std::collections::BTreeMap;
+
 use ratatosk_connector::config_types::{ChannelValue, ClientTlsConfig, Duration, FilterValue, Secret, Size, UrlValue};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -162,8 +164,8 @@ pub struct PusherMountConfig {
     pub class: Option<String>,
 }
 
-/// A Pusher server that we join as a client.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+/// A Pusher server that we join as a client: Pusher itself, soketi, Sockudo, Reverb, or another gateway.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PusherUpstreamConfig {
     /// The application's id, for the HTTP API.
@@ -172,6 +174,57 @@ pub struct PusherUpstreamConfig {
     pub key: Option<String>,
     /// The application's secret: signs private and presence subscriptions and HTTP API calls.
     pub secret: Option<Secret>,
+    /// Where the HTTP API is; without it, it is derived from the URL.
+    pub api_url: Option<UrlValue>,
+    /// Signs subscriptions instead of the secret: gets `socket_id` and `channel_name` as a form.
+    pub auth_endpoint: Option<UrlValue>,
+    /// Headers for the authorization endpoint.
+    pub auth_headers: BTreeMap<String, Secret>,
+    /// Who we are on presence channels, and whom we sign in as.
+    pub user_id: Option<String>,
+    /// What others see of us there: JSON.
+    pub user_info: Option<String>,
+    /// Whether to sign in as `user_id`.
+    pub sign_in: bool,
+    /// Whose coming and going we want to know, once signed in.
+    pub watchlist: Vec<String>,
+    /// 32 bytes in base64: the application's master key of encrypted channels. Not needed with an authorization
+    /// endpoint, which tells each channel's own.
+    pub encryption_master_key: Option<Secret>,
+    /// Publish by the HTTP API always, never as client events.
+    pub force_api: bool,
+    /// Hand joins and leaves of presence channels to the bus, as events `member_added` and `member_removed`.
+    pub presence_events: bool,
+    /// Silence after which we send a ping, unless the server wants it sooner.
+    pub activity_timeout: Duration,
+    /// How long the answer may take.
+    pub pong_timeout: Duration,
+    /// How long connecting, and one HTTP call, may take.
+    pub timeout: Duration,
     /// Trust and our certificate.
     pub tls: ClientTlsConfig,
+}
+
+impl Default for PusherUpstreamConfig {
+    fn default() -> Self {
+        Self {
+            app_id: None,
+            key: None,
+            secret: None,
+            api_url: None,
+            auth_endpoint: None,
+            auth_headers: BTreeMap::new(),
+            user_id: None,
+            user_info: None,
+            sign_in: false,
+            watchlist: Vec::new(),
+            encryption_master_key: None,
+            force_api: false,
+            presence_events: false,
+            activity_timeout: Duration::from_secs(120),
+            pong_timeout: Duration::from_secs(30),
+            timeout: Duration::from_secs(10),
+            tls: ClientTlsConfig::default(),
+        }
+    }
 }

@@ -58,7 +58,10 @@ impl PusherConfig {
             let problem = format!("{:?} is no path prefix: write one such as \"/pusher\", or \"\"", self.prefix);
             faults.push(ConfigFault { path: vec!["prefix".into()], problem });
         }
-        for (key, zero) in [("activity_timeout", self.activity_timeout.get().as_secs() == 0), ("pong_timeout", self.pong_timeout.get().as_secs() == 0)] {
+        for (key, zero) in [
+            ("activity_timeout", self.activity_timeout.get().as_secs() == 0),
+            ("pong_timeout", self.pong_timeout.get().as_secs() == 0),
+        ] {
             if zero {
                 faults.push(ConfigFault { path: vec![key.into()], problem: "this is at least one second".into() });
             }
@@ -81,7 +84,10 @@ impl PusherConfig {
                 Some(word) => {
                     let class = Class::from_word(word);
                     if class.is_none() {
-                        fault("class", format!("{word:?} is no class: write public, private, private-encrypted or presence"));
+                        fault(
+                            "class",
+                            format!("{word:?} is no class: write public, private, private-encrypted or presence"),
+                        );
                     }
                     class
                 }
@@ -102,16 +108,25 @@ impl PusherConfig {
         });
         let webhooks = app.webhooks.iter().enumerate();
         let webhooks = webhooks.filter_map(|(hook, webhook)| {
-            let at = |key: &str| vec!["apps".into(), index.to_string(), "webhooks".into(), hook.to_string(), key.into()];
+            let at =
+                |key: &str| vec!["apps".into(), index.to_string(), "webhooks".into(), hook.to_string(), key.into()];
             for event in webhook.events.iter().filter(|event| !KINDS.contains(&event.as_str())) {
                 let problem = format!("{event:?} is no event: {} are", KINDS.join(", "));
                 faults.push(ConfigFault { path: at("events"), problem });
             }
-            let url = url::Url::parse(&webhook.url.to_string()).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+            let url =
+                url::Url::parse(&webhook.url.to_string()).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
             if url.is_none() {
-                faults.push(ConfigFault { path: at("url"), problem: "a webhook's URL begins with http:// or https://".into() });
+                faults.push(ConfigFault {
+                    path: at("url"),
+                    problem: "a webhook's URL begins with http:// or https://".into(),
+                });
             }
-            Some(WebhookSettings { url: url?, events: webhook.events.clone(), channel_prefix: webhook.channel_prefix.clone() })
+            Some(WebhookSettings {
+                url: url?,
+                events: webhook.events.clone(),
+                channel_prefix: webhook.channel_prefix.clone(),
+            })
         });
         let webhooks = webhooks.collect();
         let shares_names = namespace.is_none();
@@ -161,7 +176,10 @@ mod tests {
     fn the_defaults_are_the_demo_application() {
         let apps = PusherConfig::default().resolve().unwrap();
         let policy = &apps[0].policy;
-        assert_eq!((policy.id.as_str(), policy.key.as_str(), policy.secret.as_str()), ("demo", "demo-key", "demo-secret"));
+        assert_eq!(
+            (policy.id.as_str(), policy.key.as_str(), policy.secret.as_str()),
+            ("demo", "demo-key", "demo-secret")
+        );
         assert!(policy.enabled && policy.client_events && !policy.subscription_count);
         assert_eq!(policy.limits, Limits::default());
         assert_eq!(policy.activity_timeout_s, 120);
@@ -183,7 +201,16 @@ mod tests {
         }));
         let faults = config.resolve().unwrap_err();
         let paths: Vec<String> = faults.iter().map(|fault| fault.path.join(".")).collect();
-        for path in ["prefix", "pong_timeout", "mounts.0.as", "mounts.1.as", "mounts.2.class", "mounts", "apps.0.webhooks.0.events", "apps.0.webhooks.0.url"] {
+        for path in [
+            "prefix",
+            "pong_timeout",
+            "mounts.0.as",
+            "mounts.1.as",
+            "mounts.2.class",
+            "mounts",
+            "apps.0.webhooks.0.events",
+            "apps.0.webhooks.0.url",
+        ] {
             assert!(paths.iter().any(|found| found == path), "{path} in {paths:?}");
         }
     }

@@ -137,11 +137,15 @@ impl Mount {
 ///
 /// With a namespace the application's channels live below `NAMESPACE/` on the bus, apart from those of other
 /// applications and connectors; mounts are not affected, they name channels of the bus.
+///
+/// Per-user channels, and encrypted channels without a mount, live below `$pusher/APP/`, where no wildcard of another protocol
+/// reaches: nobody there could make sense of ciphertext.
 #[derive(Debug, Clone, Default)]
 pub struct Names {
     mounts: Vec<Mount>,
     namespace: String,
     users: String,
+    sealed: String,
 }
 
 impl Names {
@@ -156,7 +160,8 @@ impl Names {
             }
         }
         let namespace = namespace.filter(|text| !text.is_empty()).map(|text| format!("{text}/")).unwrap_or_default();
-        Ok(Self { mounts, namespace, users: format!("$pusher/{app_id}/users/") })
+        let (users, sealed) = (format!("$pusher/{app_id}/users/"), format!("$pusher/{app_id}/encrypted/"));
+        Ok(Self { mounts, namespace, users, sealed })
     }
 
     /// The channel that a Pusher name stands for, and the kind of the name.
@@ -176,7 +181,13 @@ impl Names {
             }
             return Ok((Channel::new(channel).map_err(reserved)?, kind));
         }
-        let channel = Channel::new(format!("{}{}", self.namespace, channel_name(name))).map_err(reserved)?;
+        let channel = channel_name(name);
+        if kind.class == Class::Encrypted {
+            let own = is_own(&channel);
+            let channel = Channel::new(format!("{}{channel}", self.sealed)).map_err(reserved)?;
+            return if own { Err(NameError::Reserved) } else { Ok((channel, kind)) };
+        }
+        let channel = Channel::new(format!("{}{channel}", self.namespace)).map_err(reserved)?;
         if let Some(other) = self.mounts.iter().find_map(|mount| mount.name_of(&channel)) {
             return Err(NameError::Mounted(other));
         }
@@ -190,8 +201,12 @@ impl Names {
     /// outside the namespace).
     #[must_use]
     pub fn name(&self, channel: &Channel) -> Option<String> {
-        if let Some(user) = channel.as_str().strip_prefix(self.users.as_str()).filter(|_| !self.users.is_empty()) {
+        let below = |own: &str| channel.as_str().strip_prefix(own).filter(|_| !own.is_empty());
+        if let Some(user) = below(&self.users) {
             return Some(format!("{}{user}", crate::proto::name::USER_PREFIX));
+        }
+        if let Some(sealed) = below(&self.sealed) {
+            return Some(pusher_name(sealed)).filter(|name| is_class(name, Class::Encrypted));
         }
         if is_own(channel.as_str()) {
             return None;
@@ -204,8 +219,14 @@ impl Names {
                 (!hidden).then_some(name)?
             }
         };
-        Kind::of(&name, MAX_NAME_BYTES).is_ok().then_some(name)
+        let kind = Kind::of(&name, MAX_NAME_BYTES).ok()?;
+        let mounted = || self.mounts.iter().any(|mount| mount.channel_of(&name).is_some());
+        (kind.class != Class::Encrypted || mounted()).then_some(name)
     }
+}
+
+fn is_class(name: &str, class: Class) -> bool {
+    Kind::of(name, MAX_NAME_BYTES).is_ok_and(|kind| kind.class == class)
 }
 
 /// Channels that no Pusher name reaches: per-user channels are guarded by sign-in, and a level that is a bare `+` or `#`
@@ -266,6 +287,20 @@ mod tests {
     }
 
     #[test]
+    fn encrypted_channels_stay_apart_unless_mounted() {
+        let names = names(&[("vault/#", "private-encrypted-vault.*")]);
+        assert_eq!(
+            channel(&names, "private-encrypted-a.b").as_deref(),
+            Ok("$pusher/demo/encrypted/private-encrypted-a/b")
+        );
+        let back = name(&names, "$pusher/demo/encrypted/private-encrypted-a/b");
+        assert_eq!(back.as_deref(), Some("private-encrypted-a.b"));
+        assert_eq!(name(&names, "private-encrypted-a/b"), None);
+        assert_eq!(channel(&names, "private-encrypted-vault.b").as_deref(), Ok("vault/b"));
+        assert_eq!(name(&names, "vault/b").as_deref(), Some("private-encrypted-vault.b"));
+    }
+
+    #[test]
     fn a_namespace_keeps_applications_apart() {
         let names = Names::new("b", Some("tenant-b"), vec![mount("shared/#", "cache-shared.*").unwrap()]).unwrap();
         assert_eq!(channel(&names, "room.1").as_deref(), Ok("tenant-b/room/1"));
@@ -315,7 +350,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2048))]
         #[test]
-        fn names_and_channels_stay_one_to_one(text in "(private-|presence-)?(sensors|other|s)?[./=3D2Ea]{0,8}") {
+        fn names_and_channels_stay_one_to_one(text in "(private-|presence-|private-encrypted-)?(sensors|other|s)?[./=3D2Ea]{0,8}") {
             let names = names(&[("sensors/#", "private-sensors.*"), ("s", "presence-s"), ("#x/#", "other.*")]);
             if let Ok((channel, _)) = names.channel(&text, MAX_NAME_BYTES) {
                 let back = names.name(&channel);

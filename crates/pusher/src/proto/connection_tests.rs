@@ -129,7 +129,10 @@ fn signing_in_opens_the_users_own_channel_alone() {
     assert!(matches!(done.as_slice(), [Action::Send(_), Action::SignedIn { user, .. }] if user.watchlist == ["bob"]));
     joined(&subscribe(&mut connection, &json!({"channel": "#server-to-user-ann", "auth": ""})));
     assert!(is_refused(&subscribe(&mut connection, &json!({"channel": "#server-to-user-bob"}))));
-    assert!(matches!(sign_in(&mut connection, r#"{"id":"ann"}"#).as_slice(), [Action::Send(_), Action::SignedIn { .. }]));
+    assert!(matches!(
+        sign_in(&mut connection, r#"{"id":"ann"}"#).as_slice(),
+        [Action::Send(_), Action::SignedIn { .. }]
+    ));
     assert_eq!(told(&sign_in(&mut connection, r#"{"id":"bob"}"#)), [("pusher:error".into(), json!(4009))]);
     let forged = json!({"auth": "demo-key:00", "user_data": "{\"id\":\"bob\"}"});
     let refused = send(&mut connection, &policy(), "pusher:signin", &forged);

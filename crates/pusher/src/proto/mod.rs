@@ -6,17 +6,20 @@
 //! - [`webhook`], [`debounce`], [`count`]: what is told to whom, and when;
 //! - [`fallback`]: the framing of the HTTP fallback transports.
 
+pub mod ask;
 pub mod close;
 pub mod command;
 pub mod connection;
 pub mod count;
 pub mod debounce;
 pub mod fallback;
+pub mod follow;
 pub mod frame;
 pub mod http;
 pub mod member;
 pub mod name;
 pub mod policy;
+pub mod presence;
 pub mod query;
 pub mod rate;
 pub mod sign;

@@ -10,9 +10,10 @@ use tokio::time::Instant;
 use super::{
     app::App,
     client::{Client, Link},
-    encode::{JSON, payload},
+    encode::JSON,
     packet::Packet,
 };
+use crate::payload;
 use crate::proto::{
     close::Close,
     command::Data,
@@ -178,7 +179,8 @@ impl Driver {
         origin.session = Some(self.session.id());
         origin.client_id = Some(self.session.client_id().clone());
         origin.user = event.user_id.as_deref().map(Arc::from);
-        let mut publication = Publication::new(channel, payload(&event.data), origin).with_event(event.event.as_str());
+        let mut publication =
+            Publication::new(channel, payload::of(&event.data), origin).with_event(event.event.as_str());
         if matches!(event.data, Data::Json(_)) {
             publication.extras_mut().content_type = Some(JSON.into());
         }

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, LazyLock};
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use ratatosk_connector::stream::Frame;
 use ratatosk_core::{Connector, Form, Kind, Message};
@@ -10,6 +9,7 @@ use ratatosk_core::{Connector, Form, Kind, Message};
 use super::packet;
 use crate::{
     mapping::Names,
+    payload,
     proto::{
         command::Data,
         frame,
@@ -45,7 +45,8 @@ impl EventFrame {
         let event = message.event().filter(|event| !is_reserved_event(event)).unwrap_or(DEFAULT_EVENT);
         let from_client = message.origin.connector == self.connector && event.starts_with("client-");
         let user = message.origin.user.as_deref();
-        let present = crate::proto::name::Kind::of(&channel, usize::MAX).is_ok_and(|kind| kind.class == Class::Presence);
+        let present =
+            crate::proto::name::Kind::of(&channel, usize::MAX).is_ok_and(|kind| kind.class == Class::Presence);
         let user = user.filter(|_| from_client && present);
         Some(frame::event(&channel, event, &data(message, from_client), user))
     }
@@ -66,24 +67,6 @@ pub(super) fn data(message: &Message, from_client: bool) -> Data {
     match (message.kind(), std::str::from_utf8(&message.payload)) {
         (Kind::Json, Ok(text)) if from_client && message.content_type() == Some(JSON) => Data::Json(text.to_owned()),
         (Kind::Json | Kind::Text, Ok(text)) => Data::Text(text.to_owned()),
-        _ => Data::Text(format!(r#"{{"$b64":"{}"}}"#, BASE64_STANDARD.encode(&message.payload))),
+        _ => Data::Text(payload::binary(&message.payload)),
     }
-}
-
-/// The payload of what a client published: the text of a string, the JSON of anything else, the bytes of a `{"$b64"}`.
-pub(super) fn payload(data: &Data) -> Bytes {
-    #[derive(serde::Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Binary<'a> {
-        #[serde(rename = "$b64", borrow)]
-        b64: std::borrow::Cow<'a, str>,
-    }
-    let text = data.as_str();
-    if text.starts_with('{')
-        && let Ok(binary) = serde_json::from_str::<Binary<'_>>(text)
-        && let Ok(bytes) = BASE64_STANDARD.decode(&*binary.b64)
-    {
-        return bytes.into();
-    }
-    Bytes::copy_from_slice(text.as_bytes())
 }

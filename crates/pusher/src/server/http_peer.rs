@@ -151,7 +151,9 @@ impl HttpPeer {
         if state.finished {
             return;
         }
-        if state.lines.len() + state.behind.len() >= self.limits.messages || state.bytes + line.len() > self.limits.bytes {
+        if state.lines.len() + state.behind.len() >= self.limits.messages
+            || state.bytes + line.len() > self.limits.bytes
+        {
             state.ended.get_or_insert(EndReason::Slow);
             drop(state);
             return self.ending.notify_one();

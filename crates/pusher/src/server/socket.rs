@@ -11,13 +11,7 @@ use ratatosk_connector::{
 };
 use ratatosk_core::{EndReason, OutboxLimits, Peer};
 
-use super::{
-    Server,
-    app::App,
-    client::Link,
-    driver::Driver,
-    packet,
-};
+use super::{Server, app::App, client::Link, driver::Driver, packet};
 use crate::proto::{close::Close, frame};
 
 /// Bytes of one message from a client. What is over an application's own limits is answered with an error; what is over

@@ -7,8 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::{Answer, Call, channels::attributes};
 use crate::{
+    payload,
     proto::http::{self, Event, Fault},
-    server::{app::App, encode::payload},
+    server::app::App,
 };
 
 /// How long the event of a cache channel is kept.
@@ -66,7 +67,7 @@ fn names(app: &App, event: &Event) -> Result<Vec<ratatosk_core::Channel>, Fault>
 async fn publish(app: &App, event: &Event) -> Result<(), Fault> {
     let channels = names(app, event)?;
     let name: Arc<str> = event.name.as_str().into();
-    let payload = payload(&event.data);
+    let payload = payload::of(&event.data);
     let mut origin = Origin::connector(app.connector);
     if let Some(client) = event.socket_id.as_deref().and_then(|id| app.client(id)) {
         origin.session = Some(client.session);
