@@ -122,9 +122,14 @@ pub struct MqttUpstreamConfig {
     pub connect_timeout: Duration,
     /// How long the broker may leave a QoS 1 or 2 message unacknowledged before the connection is made anew.
     pub ack_timeout: Duration,
-    /// At most this many QoS 1 and 2 messages are unacknowledged at once; an MQTT 5 broker may ask for fewer.
+    /// At most this many QoS 1 and 2 messages are unacknowledged at once. Without it: 256, or as many as the broker says, in
+    /// MQTT 5; 20 in MQTT 3.1.1, whose brokers cannot say how many they take and may close the connection on more.
     #[schemars(range(min = 1))]
-    pub max_inflight: u16,
+    pub max_inflight: Option<u16>,
+    /// For brokers that acknowledge before they have saved (Mosquitto with `autosave`): how long an acknowledgement is
+    /// doubted. When the connection breaks before that, the step is repeated, so that a broker that was killed
+    /// loses nothing and, with QoS 2, takes nothing twice. It delays QoS 2 by as much.
+    pub settle: Duration,
     /// The largest packet taken from the broker.
     pub max_packet_size: Size,
     /// More addresses of the same broker or cluster, tried in turn when one fails.
@@ -151,7 +156,8 @@ impl Default for MqttUpstreamConfig {
             keep_alive: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(10),
             ack_timeout: Duration::from_secs(30),
-            max_inflight: 256,
+            max_inflight: None,
+            settle: Duration::from_secs(0),
             max_packet_size: Size::from_mib(16),
             also: Vec::new(),
             share: None,

@@ -115,13 +115,15 @@ pub struct BufferConfig {
     pub messages: usize,
     /// At most this many bytes of payload wait.
     pub bytes: Size,
+    /// A message that waits longer than this is dropped; without it, messages wait until their own life ends.
+    pub age: Option<Duration>,
     /// What to do with one more when the buffer is full. Every message dropped is counted.
     pub policy: BufferPolicy,
 }
 
 impl Default for BufferConfig {
     fn default() -> Self {
-        Self { messages: 10_000, bytes: Size::from_mib(16), policy: BufferPolicy::DropOldest }
+        Self { messages: 10_000, bytes: Size::from_mib(16), age: None, policy: BufferPolicy::DropOldest }
     }
 }
 

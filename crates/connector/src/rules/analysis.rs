@@ -64,7 +64,9 @@ impl fmt::Display for RuleRef {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Conflict {
     /// Two rules of one direction name the same message differently.
-    #[error("{first} and {second} both take `{example}` and call it `{becomes}` and `{becomes_too}`: which one is meant?")]
+    #[error(
+        "{first} and {second} both take `{example}` and call it `{becomes}` and `{becomes_too}`: which one is meant?"
+    )]
     Ambiguous {
         /// The rule listed first.
         first: Box<RuleRef>,
@@ -154,7 +156,8 @@ fn returns(sender: &UpstreamRules, receiver: &UpstreamRules, found: &mut Vec<Con
     for outbound in sender.outbound.iter() {
         for inbound in receiver.inbound.iter() {
             let Some(shared) = intersect(outbound.to().as_str(), inbound.from().as_str()) else { continue };
-            let refer = |upstream: &str, rule: &Rule| Box::new(RuleRef { upstream: upstream.to_owned(), rule: rule.clone() });
+            let refer =
+                |upstream: &str, rule: &Rule| Box::new(RuleRef { upstream: upstream.to_owned(), rule: rule.clone() });
             found.push(Conflict::Return {
                 outbound: refer(&sender.name, outbound),
                 inbound: refer(&receiver.name, inbound),

@@ -75,20 +75,22 @@ const PATTERN: &str = "([ab]|\\$s|\\+)(/([ab]|\\+)?){0,3}(/#)?|#";
 /// Two patterns with the same wildcards: fixed levels are inserted at random around them.
 fn pair() -> impl Strategy<Value = (String, String)> {
     let fixed = || prop::collection::vec(prop::collection::vec("[xy]?", 0..2), 5);
-    (prop::collection::vec(Just("+"), 0..3), any::<bool>(), fixed(), fixed()).prop_map(|(singles, open, left, right)| {
-        let build = |fixed: Vec<Vec<String>>| {
-            let wild: Vec<&str> = singles.iter().copied().chain(open.then_some("#")).collect();
-            let mut levels = Vec::new();
-            for (at, around) in fixed.into_iter().enumerate() {
-                if at <= singles.len() {
-                    levels.extend(around);
+    (prop::collection::vec(Just("+"), 0..3), any::<bool>(), fixed(), fixed()).prop_map(
+        |(singles, open, left, right)| {
+            let build = |fixed: Vec<Vec<String>>| {
+                let wild: Vec<&str> = singles.iter().copied().chain(open.then_some("#")).collect();
+                let mut levels = Vec::new();
+                for (at, around) in fixed.into_iter().enumerate() {
+                    if at <= singles.len() {
+                        levels.extend(around);
+                    }
+                    levels.extend(wild.get(at).map(|level| (*level).to_owned()));
                 }
-                levels.extend(wild.get(at).map(|level| (*level).to_owned()));
-            }
-            levels.join("/")
-        };
-        (build(left), build(right))
-    })
+                levels.join("/")
+            };
+            (build(left), build(right))
+        },
+    )
 }
 
 proptest! {

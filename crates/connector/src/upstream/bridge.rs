@@ -88,7 +88,11 @@ impl Bridge {
     /// a completed [`BridgeHandle::drain`], or when the handle and its clones are dropped.
     ///
     /// The outbound queue collects from this call on.
-    pub fn new<C: ClientSide>(bus: &Bus, spec: BridgeSpec, client: C) -> (BridgeHandle, impl Future<Output = ()> + Send + use<C>) {
+    pub fn new<C: ClientSide>(
+        bus: &Bus,
+        spec: BridgeSpec,
+        client: C,
+    ) -> (BridgeHandle, impl Future<Output = ()> + Send + use<C>) {
         let parts = Parts::new(bus, &spec);
         let (handle, port, (session, cuts)) = (parts.handle(&spec), parts.port(&spec), parts.subscribe(&spec));
         let demand = parts.demand(&spec);

@@ -37,7 +37,9 @@ fn with_qos(filters: impl IntoIterator<Item = Filter>, rules: &RuleSet) -> Wante
         let asked = rules.iter().filter(|rule| rule.from().overlaps(filter)).map(|rule| rule.options().qos);
         asked.max().unwrap_or_default()
     };
-    Arc::new(cover(filters).into_iter().map(|filter| (qos(&filter), filter)).map(|(qos, filter)| (filter, qos)).collect())
+    Arc::new(
+        cover(filters).into_iter().map(|filter| (qos(&filter), filter)).map(|(qos, filter)| (filter, qos)).collect(),
+    )
 }
 
 /// Follows the bus's interest and keeps `wanted` in step: additions at once, removals after `linger`.
@@ -93,7 +95,11 @@ impl Demand {
 
     fn local_interest(&self) -> impl Iterator<Item = Filter> {
         let own = |filter: &Filter| usize::from(self.own.contains(filter));
-        self.bus.interest_list().into_iter().filter(move |(filter, count)| *count > own(filter)).map(|(filter, _)| filter)
+        self.bus
+            .interest_list()
+            .into_iter()
+            .filter(move |(filter, count)| *count > own(filter))
+            .map(|(filter, _)| filter)
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use ratatosk_core::{
-    Bus, Channel, Connector, MonitorEvent, Origin, PublishError, Publication, Qos, engine::Stored, message::Extras,
+    Bus, Channel, Connector, MonitorEvent, Origin, Publication, PublishError, Qos, engine::Stored, message::Extras,
     stats::DropReason,
 };
 

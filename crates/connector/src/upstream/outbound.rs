@@ -3,10 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use parking_lot::Mutex;
-use ratatosk_core::{
-    Bus, Channel, Connector, Delivered, EndReason, Message, Peer, Run,
-    stats::DropReason,
-};
+use ratatosk_core::{Bus, Channel, Connector, Delivered, EndReason, Message, Peer, Run, stats::DropReason};
 
 use super::{
     fingerprint::Fingerprints,

@@ -13,6 +13,8 @@ use parking_lot::Mutex;
 use ratatosk_core::{Channel, Message, Qos};
 use tokio::sync::Notify;
 
+use crate::config_types::{BufferConfig, BufferPolicy};
+
 /// What a full queue does with one more message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WhenFull {
@@ -39,6 +41,17 @@ pub struct QueueLimits {
 impl Default for QueueLimits {
     fn default() -> Self {
         Self { messages: 10_000, bytes: 16 << 20, age: None, when_full: WhenFull::DropOldest }
+    }
+}
+
+impl From<&BufferConfig> for QueueLimits {
+    fn from(config: &BufferConfig) -> Self {
+        let when_full = match config.policy {
+            BufferPolicy::DropOldest => WhenFull::DropOldest,
+            BufferPolicy::DropNewest => WhenFull::DropNewest,
+        };
+        let age = config.age.map(crate::config_types::Duration::get);
+        Self { messages: config.messages.max(1), bytes: config.bytes.as_usize(), age, when_full }
     }
 }
 

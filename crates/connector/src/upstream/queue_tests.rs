@@ -6,7 +6,8 @@ use ratatosk_core::{Bus, Origin, Publication, QueuePeer, SessionConfig, Subscrib
 /// Messages as a bus makes them.
 async fn messages(count: usize) -> Vec<Arc<Message>> {
     let bus = Bus::in_memory();
-    let peer = QueuePeer::new(ratatosk_core::OutboxLimits { messages: count + 1, bytes: 1 << 30, ..Default::default() });
+    let peer =
+        QueuePeer::new(ratatosk_core::OutboxLimits { messages: count + 1, bytes: 1 << 30, ..Default::default() });
     let config = SessionConfig::client("t", ratatosk_core::Connector::GATEWAY);
     let session = bus.open_session(config, peer.clone());
     session.subscribe("#".parse().unwrap(), SubscribeOptions::default());
@@ -33,7 +34,9 @@ fn outbound(message: &Arc<Message>) -> Outbound {
 }
 
 fn payloads(queue: &Queue, now: Instant) -> Vec<String> {
-    std::iter::from_fn(|| queue.take(now).next).map(|out| String::from_utf8_lossy(&out.message.payload).into_owned()).collect()
+    std::iter::from_fn(|| queue.take(now).next)
+        .map(|out| String::from_utf8_lossy(&out.message.payload).into_owned())
+        .collect()
 }
 
 fn limits(messages: usize, when_full: WhenFull) -> QueueLimits {

@@ -68,7 +68,9 @@ async fn may_run(orders: &mut watch::Receiver<Orders>, port: &Port) -> bool {
         let order = orders.borrow_and_update().order;
         match order {
             Order::Run => return orders.has_changed().is_ok(),
-            Order::Drain if port.outlet.queue.depth(std::time::Instant::now()).messages > 0 => return orders.has_changed().is_ok(),
+            Order::Drain if port.outlet.queue.depth(std::time::Instant::now()).messages > 0 => {
+                return orders.has_changed().is_ok();
+            }
             Order::Drain | Order::Stop => return false,
             Order::Pause => port.board.set(State::Paused, &"paused".into()),
         }

@@ -4,8 +4,8 @@
 use std::{sync::Arc, time::Duration};
 
 use ratatosk_core::{
-    Bus, Channel, Connector, Filter, MonitorEvent, MonitorHandler, Origin, OutboxLimits, Publication, Qos, QueuePeer, Session,
-    SessionConfig, SubscribeOptions, monitor::Monitored, stats::DropReason,
+    Bus, Channel, Connector, Filter, MonitorEvent, MonitorHandler, Origin, OutboxLimits, Publication, Qos, QueuePeer,
+    Session, SessionConfig, SubscribeOptions, monitor::Monitored, stats::DropReason,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -34,7 +34,11 @@ impl ClientSide for Scripted {
                 work = self.work.recv() => work,
             };
             match work {
-                Some(work) => if let Some(ended) = work(port) { return ended },
+                Some(work) => {
+                    if let Some(ended) = work(port) {
+                        return ended;
+                    }
+                }
                 None => return Ended::lost("the test is over"),
             }
         }
@@ -69,7 +73,11 @@ fn rules(direction: Direction, list: &[(&str, &str)]) -> RuleSet {
 }
 
 fn spec(inbound: &[(&str, &str)], outbound: &[(&str, &str)]) -> BridgeSpec {
-    let quick = BackoffConfig { base: Duration::from_millis(20), cap: Duration::from_millis(20), stable: Duration::from_secs(60) };
+    let quick = BackoffConfig {
+        base: Duration::from_millis(20),
+        cap: Duration::from_millis(20),
+        stable: Duration::from_secs(60),
+    };
     BridgeSpec {
         inbound: rules(Direction::In, inbound),
         outbound: rules(Direction::Out, outbound),
@@ -111,7 +119,9 @@ impl Bench {
     }
 
     fn publish(&self, channel: &str, payload: &str) {
-        self.bus.publish(Publication::new(Channel::new(channel).unwrap(), payload.to_owned(), Origin::gateway())).unwrap();
+        self.bus
+            .publish(Publication::new(Channel::new(channel).unwrap(), payload.to_owned(), Origin::gateway()))
+            .unwrap();
     }
 
     fn subscribe(&self, filter: &str) -> (Session, Arc<QueuePeer>) {
@@ -127,7 +137,8 @@ impl Bench {
             let mut all: Vec<String> = Vec::new();
             while all.len() < count {
                 tokio::task::yield_now().await;
-                let next = |port: &mut Port| port.take().map(|out| format!("{}={}", out.channel, text(&out.message.payload)));
+                let next =
+                    |port: &mut Port| port.take().map(|out| format!("{}={}", out.channel, text(&out.message.payload)));
                 all.extend(self.run(next).await);
             }
             all
@@ -289,7 +300,8 @@ async fn outbound_keeps_order_over_a_reconnect_and_never_returns_to_its_origin()
 async fn last_values_from_before_the_bridge_go_first() {
     let bus = Bus::in_memory();
     let keep = |channel: &str, payload: &'static str| {
-        bus.publish(Publication::new(Channel::new(channel).unwrap(), payload, Origin::gateway()).retained(true)).unwrap();
+        bus.publish(Publication::new(Channel::new(channel).unwrap(), payload, Origin::gateway()).retained(true))
+            .unwrap();
     };
     keep("x/1", "old");
     let bench = Bench::on(bus.clone(), spec(&[], &[("x/#", "y/#")]));

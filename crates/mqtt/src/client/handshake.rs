@@ -25,7 +25,8 @@ pub(super) struct Greeted {
 }
 
 pub(super) async fn greet(options: &Options, address: &Address) -> Result<Greeted, Ended> {
-    let mut stream = transport::open(address, &options.tls, options.max_packet).await.map_err(|error| no_transport(&error))?;
+    let mut stream =
+        transport::open(address, &options.tls, options.max_packet).await.map_err(|error| no_transport(&error))?;
     let mut out = BytesMut::new();
     encode(&Packet::Connect(Box::new(connect(options))), options.version, &mut out).map_err(Ended::refused)?;
     let lost = |error: std::io::Error| Ended::lost(format!("connection lost before CONNACK: {error}"));

@@ -10,7 +10,7 @@ use std::{
 use bytes::{Buf, BytesMut};
 use bytestring::ByteString;
 use futures_util::{StreamExt, stream::FuturesOrdered};
-use ratatosk_connector::upstream::{Ended, Outbound, Port, Taken, Token, WantedFilters};
+use ratatosk_connector::upstream::{EndKind, Ended, Outbound, Port, Taken, Token, WantedFilters};
 use ratatosk_core::{engine::EngineFuture, stats::DropReason};
 use std::collections::{HashMap, VecDeque};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -19,7 +19,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use super::{
     handshake::{ALIASES, Greeted, is_permanent},
     options::Options,
-    session::{Again, Answer, Session},
+    session::{Again, Answer, Due, Session},
     subscriptions::Subscriptions,
     translate::{self, Abilities},
     transport::Stream,
@@ -55,6 +55,9 @@ pub(super) struct Link<'a> {
     /// The largest packet that the broker takes.
     max_packet: Option<usize>,
     ack_timeout: Duration,
+    /// Whether acknowledgements are doubted for a while, and how often to look at those.
+    settles: bool,
+    settle_step: Duration,
     input: BytesMut,
     output: BytesMut,
     unflushed: bool,
@@ -75,7 +78,8 @@ impl<'a> Link<'a> {
         let again = session.connected(resumed).into();
         let v5 = options.version.is_v5();
         let theirs = connack.properties.receive_maximum.map_or(usize::from(u16::MAX), |most| usize::from(most.get()));
-        let keep_alive = connack.properties.server_keep_alive.map_or(options.keep_alive, |s| Duration::from_secs(u64::from(s)));
+        let keep_alive =
+            connack.properties.server_keep_alive.map_or(options.keep_alive, |s| Duration::from_secs(u64::from(s)));
         Self {
             subscriptions: Subscriptions::new(options.share.clone(), v5, resumed),
             wanted: port.wanted(),
@@ -89,6 +93,8 @@ impl<'a> Link<'a> {
             clean: options.clean,
             window: options.max_inflight.min(theirs),
             ack_timeout: options.ack_timeout,
+            settles: !options.settle.is_zero(),
+            settle_step: (options.settle / 4).clamp(Duration::from_millis(1), Duration::from_secs(1)),
             input: rest,
             output: BytesMut::new(),
             unflushed: false,
@@ -107,6 +113,8 @@ impl<'a> Link<'a> {
         let Some(stream) = self.stream.take() else { return Ended::lost("no stream") };
         let (mut reader, mut writer) = tokio::io::split(stream);
         let mut ticks = self.pinger.ticks();
+        let mut settling = interval(self.settle_step);
+        settling.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tokio::pin!(leave);
         let ended = match self.start() {
             Err(ended) => ended,
@@ -126,10 +134,15 @@ impl<'a> Link<'a> {
                     Some(stored) = self.storing.next(), if !self.storing.is_empty() => {
                         if let Err(ended) = self.stored(stored) { break ended }
                     }
+                    _ = settling.tick(), if self.settles => self.settle(Session::due),
                     _ = ticks.tick() => if let Err(ended) = self.tick() { break ended },
                 }
             },
         };
+        match ended.kind() {
+            EndKind::Asked => self.settle(|session, _| session.leaving()),
+            _ => self.session.broken(Instant::now()),
+        }
         self.goodbye(&ended, &mut writer).await;
         ended
     }
@@ -177,7 +190,7 @@ impl<'a> Link<'a> {
         match packet {
             Packet::Publish(publish) => self.publication(*publish),
             Packet::Puback(ack) => {
-                let answer = self.session.puback(ack.packet_id, ack.reason);
+                let answer = self.session.puback(ack.packet_id, ack.reason, Instant::now());
                 self.answer(ack.packet_id, answer)
             }
             Packet::Pubrec(ack) => {
@@ -185,11 +198,11 @@ impl<'a> Link<'a> {
                 self.answer(ack.packet_id, answer)
             }
             Packet::Pubcomp(ack) => {
-                let answer = self.session.pubcomp(ack.packet_id);
+                let answer = self.session.pubcomp(ack.packet_id, Instant::now());
                 self.answer(ack.packet_id, answer)
             }
             Packet::Pubrel(ack) => {
-                let reason = match self.session.released(ack.packet_id) {
+                let reason = match self.session.released(ack.packet_id, Instant::now()) {
                     true => ReasonCode::SUCCESS,
                     false => ReasonCode::PACKET_ID_NOT_FOUND,
                 };
@@ -230,7 +243,7 @@ impl<'a> Link<'a> {
         self.resolve_alias(&mut publish)?;
         let (id, qos) = (publish.packet_id, publish.qos);
         // A repetition of what the bus has is acknowledged and not delivered (4.3.3-10).
-        let repeated = id.is_some_and(|id| qos == Qos::ExactlyOnce && self.session.has_received(id));
+        let repeated = id.is_some_and(|id| qos == Qos::ExactlyOnce && self.session.has_received(id, &publish));
         self.admitted = false;
         let taken = if repeated {
             Taken::Stored
@@ -252,6 +265,7 @@ impl<'a> Link<'a> {
 
     fn stored(&mut self, (id, qos, ok): (NonZeroU16, Qos, bool)) -> Result<(), Ended> {
         if !ok {
+            self.session.not_received(id);
             // Not acknowledged, so the broker sends it again.
             return Err(Ended::lost("the engine could not store a message"));
         }
@@ -262,7 +276,6 @@ impl<'a> Link<'a> {
     fn acknowledge(&mut self, id: NonZeroU16, qos: Qos) {
         let ack = Ack::new(id, ReasonCode::SUCCESS);
         if qos == Qos::ExactlyOnce {
-            self.session.received(id);
             self.send(&Packet::Pubrec(ack));
         } else {
             self.send(&Packet::Puback(ack));
@@ -288,7 +301,7 @@ impl<'a> Link<'a> {
 
     fn answer(&mut self, id: NonZeroU16, answer: Answer) -> Result<(), Ended> {
         match answer {
-            Answer::Stray => {}
+            Answer::Nothing => {}
             Answer::Done(token) => self.port.done(token),
             Answer::Failed(token, reason) => {
                 tracing::debug!(upstream = %self.port.upstream(), reason = reason.text(), "publication refused");
@@ -310,13 +323,20 @@ impl<'a> Link<'a> {
     }
 
     fn has_room(&self) -> bool {
-        self.again.is_empty() && self.session.used() < self.window && self.output.len() < WRITE_HIGH
+        self.again.is_empty()
+            && self.session.used() < self.window
+            && self.output.len() < WRITE_HIGH
+            && !self.session.is_full()
     }
 
     /// First what the last connection left unfinished, then what waits.
     fn fill(&mut self) {
-        while self.session.used() < self.window && self.output.len() < WRITE_HIGH {
-            let Some(again) = self.again.pop_front() else { break };
+        while let Some(again) = self.again.front().copied() {
+            let waits = matches!(again, Again::Publish(..)) && self.session.used() >= self.window;
+            if waits || self.output.len() >= WRITE_HIGH {
+                break;
+            }
+            self.again.pop_front();
             self.repeat(again);
         }
         while self.has_room() {
@@ -333,7 +353,10 @@ impl<'a> Link<'a> {
                 self.send(&Packet::Pubrel(Ack::new(id, ReasonCode::SUCCESS)));
             }
             Again::Publish(id, token) => {
-                let publish = self.port.in_flight(token).and_then(|out| translate::outbound(&out, self.port.gateway_id(), self.can, now));
+                let publish = self
+                    .port
+                    .in_flight(token)
+                    .and_then(|out| translate::outbound(&out, self.port.gateway_id(), self.can, now));
                 match publish {
                     Some(publish) if publish.qos != Qos::AtMostOnce => {
                         self.session.repeated(id, now);
@@ -372,6 +395,16 @@ impl<'a> Link<'a> {
         }
     }
 
+    /// Acts on acknowledgements that are believed now.
+    fn settle(&mut self, believed: impl FnOnce(&mut Session, Instant) -> Vec<Due>) {
+        for due in believed(self.session, Instant::now()) {
+            match due {
+                Due::Release(id) => self.send(&Packet::Pubrel(Ack::new(id, ReasonCode::SUCCESS))),
+                Due::Done(token) => self.port.done(token),
+            }
+        }
+    }
+
     // ---- time and the end ------------------------------------------------------------------------------------
 
     fn tick(&mut self) -> Result<(), Ended> {
@@ -406,7 +439,7 @@ impl<'a> Link<'a> {
 
     /// Writes what is left, DISCONNECT last when we leave of our own will.
     async fn goodbye(&mut self, ended: &Ended, writer: &mut (impl AsyncWrite + Unpin)) {
-        if *ended == Ended::asked() {
+        if ended.kind() == EndKind::Asked {
             let mut disconnect = Disconnect::default();
             disconnect.session_expiry = Some(0).filter(|_| self.clean && self.version.is_v5());
             self.send(&Packet::Disconnect(disconnect));
@@ -458,7 +491,11 @@ async fn read(reader: &mut (impl AsyncRead + Unpin), input: &mut BytesMut) -> st
 }
 
 /// One write, or the flush after the last. Cancelling loses nothing.
-async fn write(writer: &mut (impl AsyncWrite + Unpin), output: &mut BytesMut, unflushed: &mut bool) -> std::io::Result<()> {
+async fn write(
+    writer: &mut (impl AsyncWrite + Unpin),
+    output: &mut BytesMut,
+    unflushed: &mut bool,
+) -> std::io::Result<()> {
     if output.is_empty() {
         writer.flush().await?;
         *unflushed = false;

@@ -36,7 +36,8 @@ impl MqttClient {
     /// An option cannot be used; the message names it.
     pub fn new(name: &str, url: &Url, config: &MqttUpstreamConfig) -> Result<Self, OptionsError> {
         let options = Options::resolve(name, url, config)?;
-        Ok(Self { options, session: Session::default(), attempts: 0 })
+        let session = Session::new(options.settle);
+        Ok(Self { options, session, attempts: 0 })
     }
 
     async fn greet(&mut self) -> Result<Greeted, Ended> {

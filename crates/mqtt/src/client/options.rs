@@ -75,12 +75,18 @@ pub(super) struct Options {
     pub(super) max_inflight: usize,
     pub(super) connect_timeout: Duration,
     pub(super) ack_timeout: Duration,
+    pub(super) settle: Duration,
     pub(super) max_packet: u32,
     pub(super) share: Option<String>,
 }
 
-/// Messages in flight while a broker names no receive maximum of its own (MQTT 3.1.1 brokers cannot).
+/// How many QoS 1 and 2 publications we take at once.
 const INBOUND_RECEIVE_MAXIMUM: u16 = 1024;
+/// How many we have in flight, where an MQTT 5 broker takes that many.
+const INFLIGHT_V5: u16 = 256;
+/// The same for MQTT 3.1.1, whose brokers cannot say how many they take: Mosquitto takes 20 and closes the connection on
+/// more.
+const INFLIGHT_V3: u16 = 20;
 
 impl Options {
     pub(super) fn resolve(name: &str, url: &Url, config: &MqttUpstreamConfig) -> Result<Self, OptionsError> {
@@ -109,9 +115,12 @@ impl Options {
             session_expiry: u32::try_from(config.session_expiry.get().as_secs()).unwrap_or(u32::MAX),
             keep_alive: config.keep_alive.get(),
             will: config.will.as_ref().map(will).transpose()?,
-            max_inflight: usize::from(config.max_inflight.max(1)),
+            max_inflight: usize::from(
+                config.max_inflight.unwrap_or(if version.is_v5() { INFLIGHT_V5 } else { INFLIGHT_V3 }).max(1),
+            ),
             connect_timeout: config.connect_timeout.get(),
             ack_timeout: config.ack_timeout.get(),
+            settle: config.settle.get(),
             max_packet: u32::try_from(config.max_packet_size.bytes()).unwrap_or(u32::MAX).min(MAX_PACKET),
             share: config.share.clone(),
         };
@@ -142,7 +151,7 @@ impl Options {
         Ok(())
     }
 
-    /// How many QoS 1 and 2 publications we take at once.
+    /// What CONNECT says about it.
     pub(super) fn receive_maximum() -> Option<NonZeroU16> {
         NonZeroU16::new(INBOUND_RECEIVE_MAXIMUM)
     }
@@ -255,7 +264,10 @@ mod tests {
 
     #[test]
     fn limits() {
-        let long = MqttUpstreamConfig { keep_alive: ratatosk_connector::config_types::Duration::from_secs(70_000), ..Default::default() };
+        let long = MqttUpstreamConfig {
+            keep_alive: ratatosk_connector::config_types::Duration::from_secs(70_000),
+            ..Default::default()
+        };
         assert_eq!(resolve("mqtt://b", &long).unwrap_err(), OptionsError::KeepAlive);
         let share = MqttUpstreamConfig { share: Some("a/b".into()), ..Default::default() };
         assert_eq!(resolve("mqtt://b", &share).unwrap_err(), OptionsError::Share);

@@ -4,22 +4,27 @@
 //! section 4.1 lists the state; sections 4.3, 4.4 and 4.9 say what becomes of it.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
+    hash::{BuildHasher, RandomState},
     num::NonZeroU16,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use ratatosk_connector::upstream::Token;
 
-use crate::proto::codec::{Qos, ReasonCode};
+use crate::proto::codec::{Publish, Qos, ReasonCode};
 
 /// How far a publication of ours has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     /// Sent, and nothing heard.
     Published,
+    /// QoS 2: the peer says that it has it; our PUBREL waits until that is to be believed.
+    Received,
     /// QoS 2: the peer has it and may hand it on once it hears our PUBREL.
     Released,
+    /// The peer says that it is through, which is not yet to be believed.
+    Completed,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -46,8 +51,8 @@ pub(super) enum Again {
 /// What an acknowledgement means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// It is for nothing we know; such strays follow a lost session.
-    Stray,
+    /// It is for nothing we know (such strays follow a lost session), or it is doubted for a while.
+    Nothing,
     /// The peer has the message for good.
     Done(Token),
     /// The peer will not take the message.
@@ -58,43 +63,111 @@ pub(super) enum Answer {
     Violation,
 }
 
+/// What an acknowledgement that is believed now leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    /// Send PUBREL.
+    Release(NonZeroU16),
+    /// The peer has the message for good.
+    Done(Token),
+}
+
 /// Our side of one MQTT session.
 #[derive(Debug, Default)]
 pub(super) struct Session {
+    /// How long acknowledgements are doubted; zero believes them at once.
+    settle: Duration,
     outgoing: HashMap<NonZeroU16, Sent>,
-    /// QoS 2 packet ids whose message the bus has and whose PUBREL has not come.
-    incoming: HashSet<NonZeroU16>,
+    /// Doubted acknowledgements, oldest first.
+    doubted: VecDeque<(Instant, NonZeroU16)>,
+    /// QoS 2 packet ids whose message the bus has and whose PUBREL has not come, with its fingerprint.
+    incoming: HashMap<NonZeroU16, u64>,
+    /// Completed QoS 2 messages that a peer with a bad memory may send again, oldest first.
+    past: VecDeque<(Instant, NonZeroU16, u64)>,
+    /// Those of the connection before this one.
+    suspects: HashMap<NonZeroU16, u64>,
     /// Ids of SUBSCRIBE and UNSUBSCRIBE on this connection.
     requests: HashSet<NonZeroU16>,
+    hasher: RandomState,
     last_id: u16,
     order: u64,
     used: usize,
 }
 
 impl Session {
+    /// A session whose acknowledgements are doubted for so long.
+    pub(super) fn new(settle: Duration) -> Self {
+        Self { settle, ..Self::default() }
+    }
+
     /// A connection begins. Without a resumed session all state is gone (the messages go back to the queue). Yields
     /// what is to be sent again, in order.
     pub(super) fn connected(&mut self, resumed: bool) -> Vec<Again> {
         self.requests.clear();
+        self.doubted.clear();
         self.used = 0;
         if !resumed {
             self.outgoing.clear();
             self.incoming.clear();
+            self.suspects.clear();
         }
         let mut again: Vec<(u64, Again)> = Vec::with_capacity(self.outgoing.len());
         for (id, sent) in &mut self.outgoing {
             sent.counted = false;
+            // What was doubted when the connection broke is done again.
             let step = match sent.stage {
-                Stage::Published => Again::Publish(*id, sent.token),
-                Stage::Released => Again::Release(*id),
+                Stage::Published | Stage::Received => Again::Publish(*id, sent.token),
+                Stage::Completed if sent.qos == Qos::AtLeastOnce => Again::Publish(*id, sent.token),
+                Stage::Released | Stage::Completed => Again::Release(*id),
             };
+            sent.stage = if matches!(step, Again::Publish(..)) { Stage::Published } else { Stage::Released };
             again.push((sent.order, step));
         }
-        again.sort_unstable_by_key(|(order, _)| *order);
+        // PUBRELs first: they free places at brokers that count what their session holds, such as Mosquitto.
+        again.sort_unstable_by_key(|(order, step)| (matches!(step, Again::Publish(..)), *order));
         again.into_iter().map(|(_, step)| step).collect()
     }
 
-    /// Whether a message is in flight under this session.
+    /// A connection has ended without our doing.
+    pub(super) fn broken(&mut self, now: Instant) {
+        self.forget_past(now);
+        self.suspects = self.past.drain(..).map(|(_, id, print)| (id, print)).collect();
+    }
+
+    /// We leave in good order: every acknowledgement is believed.
+    pub(super) fn leaving(&mut self) -> Vec<Due> {
+        self.believe(|_| true)
+    }
+
+    /// The acknowledgements that have become old enough to be believed.
+    pub(super) fn due(&mut self, now: Instant) -> Vec<Due> {
+        let settle = self.settle;
+        self.believe(|at| now.saturating_duration_since(at) >= settle)
+    }
+
+    fn believe(&mut self, old_enough: impl Fn(Instant) -> bool) -> Vec<Due> {
+        let mut due = Vec::new();
+        while let Some((at, id)) = self.doubted.front().copied() {
+            if !old_enough(at) {
+                break;
+            }
+            self.doubted.pop_front();
+            match self.outgoing.get_mut(&id) {
+                Some(sent) if sent.stage == Stage::Received => {
+                    sent.stage = Stage::Released;
+                    due.push(Due::Release(id));
+                }
+                Some(sent) if sent.stage == Stage::Completed => {
+                    due.push(Due::Done(sent.token));
+                    self.outgoing.remove(&id);
+                }
+                _ => {}
+            }
+        }
+        due
+    }
+
+    /// The messages in flight under this session.
     pub(super) fn tokens(&self) -> HashSet<Token> {
         self.outgoing.values().map(|sent| sent.token).collect()
     }
@@ -104,9 +177,16 @@ impl Session {
         self.used
     }
 
+    /// Whether ids run short, because much is doubted.
+    pub(super) fn is_full(&self) -> bool {
+        const SPARE: usize = 4096;
+        self.outgoing.len() >= usize::from(u16::MAX) - SPARE
+    }
+
     /// When the oldest unacknowledged step was made.
     pub(super) fn oldest(&self) -> Option<Instant> {
-        self.outgoing.values().map(|sent| sent.since).min()
+        let open = self.outgoing.values().filter(|sent| matches!(sent.stage, Stage::Published | Stage::Released));
+        open.map(|sent| sent.since).min()
     }
 
     /// A packet id that is not in use; `None` if all are.
@@ -132,10 +212,7 @@ impl Session {
     pub(super) fn repeated(&mut self, id: NonZeroU16, now: Instant) {
         let Some(sent) = self.outgoing.get_mut(&id) else { return };
         sent.since = now;
-        if sent.stage == Stage::Published && !sent.counted {
-            sent.counted = true;
-            self.used += 1;
-        }
+        self.used += usize::from(!std::mem::replace(&mut sent.counted, true));
     }
 
     /// The message of a publication is no more: its id is free again.
@@ -143,53 +220,79 @@ impl Session {
         self.remove(id);
     }
 
-    pub(super) fn puback(&mut self, id: NonZeroU16, reason: ReasonCode) -> Answer {
+    pub(super) fn puback(&mut self, id: NonZeroU16, reason: ReasonCode, now: Instant) -> Answer {
         match self.outgoing.get(&id) {
-            None => Answer::Stray,
+            None => Answer::Nothing,
             Some(sent) if sent.qos != Qos::AtLeastOnce => Answer::Violation,
-            Some(_) => self.finish(id, reason),
+            Some(_) => self.finish(id, reason, now),
         }
     }
 
     pub(super) fn pubrec(&mut self, id: NonZeroU16, reason: ReasonCode, now: Instant) -> Answer {
-        let order = self.order;
+        let order = self.step();
         match self.outgoing.get_mut(&id) {
             // The peer waits for a PUBREL, whatever we know (4.3.3).
-            None => return Answer::Release(ReasonCode::PACKET_ID_NOT_FOUND),
-            Some(sent) if sent.qos != Qos::ExactlyOnce => return Answer::Violation,
-            Some(sent) if sent.stage == Stage::Released => return Answer::Release(ReasonCode::SUCCESS),
-            Some(_) if reason.is_failure() => {}
+            None => Answer::Release(ReasonCode::PACKET_ID_NOT_FOUND),
+            Some(sent) if sent.qos != Qos::ExactlyOnce => Answer::Violation,
+            Some(sent) if sent.stage == Stage::Received => Answer::Nothing,
+            Some(sent) if sent.stage != Stage::Published => Answer::Release(ReasonCode::SUCCESS),
+            Some(_) if reason.is_failure() => self.finish(id, reason, now),
             Some(sent) => {
-                (sent.stage, sent.order, sent.since) = (Stage::Released, order, now);
-                self.order += 1;
-                return Answer::Release(ReasonCode::SUCCESS);
+                (sent.order, sent.since) = (order, now);
+                if self.settle.is_zero() {
+                    sent.stage = Stage::Released;
+                    return Answer::Release(ReasonCode::SUCCESS);
+                }
+                sent.stage = Stage::Received;
+                self.doubted.push_back((now, id));
+                Answer::Nothing
             }
         }
-        self.finish(id, reason)
     }
 
-    pub(super) fn pubcomp(&mut self, id: NonZeroU16) -> Answer {
-        match self.outgoing.get(&id) {
-            None => Answer::Stray,
-            Some(sent) if sent.stage != Stage::Released => Answer::Violation,
+    pub(super) fn pubcomp(&mut self, id: NonZeroU16, now: Instant) -> Answer {
+        match self.outgoing.get(&id).map(|sent| sent.stage) {
+            None | Some(Stage::Completed) => Answer::Nothing,
             // "Packet identifier not found" says that the peer had completed it before the connection broke.
-            Some(_) => self.finish(id, ReasonCode::SUCCESS),
+            Some(Stage::Released) => self.finish(id, ReasonCode::SUCCESS, now),
+            Some(Stage::Published | Stage::Received) => Answer::Violation,
         }
     }
 
     /// Whether a QoS 2 publication is a repetition of one that the bus has.
-    pub(super) fn has_received(&self, id: NonZeroU16) -> bool {
-        self.incoming.contains(&id)
+    pub(super) fn has_received(&mut self, id: NonZeroU16, publish: &Publish) -> bool {
+        let suspect = self.suspects.remove(&id);
+        if self.incoming.contains_key(&id) {
+            return true;
+        }
+        let print = self.print(publish);
+        self.incoming.insert(id, print);
+        publish.dup && !self.settle.is_zero() && suspect == Some(print)
     }
 
-    /// The bus has this QoS 2 publication.
-    pub(super) fn received(&mut self, id: NonZeroU16) {
-        self.incoming.insert(id);
+    /// The bus could not take it after all, so its repetition is to be taken.
+    pub(super) fn not_received(&mut self, id: NonZeroU16) {
+        self.incoming.remove(&id);
     }
 
     /// PUBREL came. False if its publication is unknown.
-    pub(super) fn released(&mut self, id: NonZeroU16) -> bool {
-        self.incoming.remove(&id)
+    pub(super) fn released(&mut self, id: NonZeroU16, now: Instant) -> bool {
+        let Some(print) = self.incoming.remove(&id) else { return false };
+        if !self.settle.is_zero() {
+            self.forget_past(now);
+            self.past.push_back((now, id, print));
+        }
+        true
+    }
+
+    fn forget_past(&mut self, now: Instant) {
+        while self.past.front().is_some_and(|(at, ..)| now.saturating_duration_since(*at) > self.settle) {
+            self.past.pop_front();
+        }
+    }
+
+    fn print(&self, publish: &Publish) -> u64 {
+        if self.settle.is_zero() { 0 } else { self.hasher.hash_one((&*publish.topic, &*publish.payload)) }
     }
 
     /// A SUBSCRIBE or UNSUBSCRIBE goes out.
@@ -207,9 +310,17 @@ impl Session {
         self.order
     }
 
-    fn finish(&mut self, id: NonZeroU16, reason: ReasonCode) -> Answer {
+    fn finish(&mut self, id: NonZeroU16, reason: ReasonCode, now: Instant) -> Answer {
+        if !reason.is_failure() && !self.settle.is_zero() {
+            if let Some(sent) = self.outgoing.get_mut(&id).filter(|sent| sent.stage != Stage::Completed) {
+                sent.stage = Stage::Completed;
+                self.used -= usize::from(std::mem::take(&mut sent.counted));
+                self.doubted.push_back((now, id));
+            }
+            return Answer::Nothing;
+        }
         match self.remove(id) {
-            None => Answer::Stray,
+            None => Answer::Nothing,
             Some(sent) if reason.is_failure() => Answer::Failed(sent.token, reason),
             Some(sent) => Answer::Done(sent.token),
         }

@@ -22,33 +22,98 @@ fn a_resumed_session_repeats_every_step_in_order() {
     assert_eq!(session.pubrec(third, OK, now), Answer::Release(OK));
     assert_eq!(session.pubrec(first, OK, now), Answer::Release(OK));
     let again = session.connected(true);
-    assert_eq!(again, [Again::Publish(second, Token::default()), Again::Release(third), Again::Release(first)]);
+    assert_eq!(again, [Again::Release(third), Again::Release(first), Again::Publish(second, Token::default())]);
     assert_eq!(session.used(), 0);
     session.repeated(second, now);
     session.repeated(third, now);
-    assert_eq!(session.used(), 1);
+    session.repeated(third, now);
+    assert_eq!(session.used(), 2, "what is repeated takes its place once");
 }
 
 #[test]
 fn a_lost_session_forgets_everything() {
-    let mut session = Session::default();
+    let (mut session, now) = (Session::default(), Instant::now());
     sent(&mut session, Qos::AtLeastOnce);
-    session.received(id(7));
+    assert!(!session.has_received(id(7), &Publish::default()));
     assert!(session.connected(false).is_empty());
-    assert!(session.tokens().is_empty() && !session.has_received(id(7)));
-    assert_eq!(session.puback(id(1), OK), Answer::Stray);
+    assert!(session.tokens().is_empty() && !session.has_received(id(7), &Publish::default()));
+    assert_eq!(session.puback(id(1), OK, now), Answer::Nothing);
 }
 
 #[test]
 fn qos_2_is_taken_once_over_any_number_of_connections() {
-    let mut session = Session::default();
-    assert!(!session.has_received(id(7)));
-    session.received(id(7));
+    let (mut session, now) = (Session::default(), Instant::now());
+    let publish = Publish { dup: true, ..Publish::default() };
+    assert!(!session.has_received(id(7), &publish));
+    session.broken(now);
     session.connected(true);
-    assert!(session.has_received(id(7)));
-    assert!(session.released(id(7)));
-    assert!(!session.released(id(7)), "a repeated PUBREL is answered but means nothing");
-    assert!(!session.has_received(id(7)), "the id is free for another message");
+    assert!(session.has_received(id(7), &publish));
+    assert!(session.released(id(7), now));
+    assert!(!session.released(id(7), now), "a repeated PUBREL is answered but means nothing");
+    session.broken(now);
+    session.connected(true);
+    assert!(!session.has_received(id(7), &publish), "the id is free for another message");
+    session.not_received(id(7));
+    assert!(!session.has_received(id(7), &publish), "what the bus did not take is taken when it is repeated");
+}
+
+const DOUBT: Duration = Duration::from_millis(50);
+
+/// A broker that acknowledges, is killed before it has saved, and comes back as it was.
+#[test]
+fn doubted_steps_are_repeated_after_a_break() {
+    let (mut session, now) = (Session::new(DOUBT), Instant::now());
+    let (one, two, three) = (
+        sent(&mut session, Qos::AtLeastOnce),
+        sent(&mut session, Qos::ExactlyOnce),
+        sent(&mut session, Qos::ExactlyOnce),
+    );
+    assert_eq!(session.puback(one, OK, now), Answer::Nothing);
+    assert_eq!(session.pubrec(two, OK, now), Answer::Nothing);
+    assert_eq!(session.pubrec(three, OK, now - DOUBT), Answer::Nothing);
+    assert!(session.due(now).is_empty(), "in order");
+    session.broken(now);
+    let token = Token::default();
+    assert_eq!(
+        session.connected(true),
+        [Again::Publish(one, token), Again::Publish(two, token), Again::Publish(three, token)]
+    );
+    assert_eq!(session.pubrec(two, OK, now), Answer::Nothing);
+    assert_eq!(session.due(now + DOUBT), [Due::Release(two)]);
+    assert_eq!(session.pubcomp(two, now + DOUBT), Answer::Nothing);
+    assert_eq!(session.connected(true)[0], Again::Release(two), "PUBCOMP is doubted too");
+    assert_eq!(session.pubcomp(two, now), Answer::Nothing);
+    assert_eq!(session.due(now + DOUBT), [Due::Done(token)]);
+}
+
+#[test]
+fn doubted_publications_leave_their_place_to_others() {
+    let (mut session, now) = (Session::new(DOUBT), Instant::now());
+    let one = sent(&mut session, Qos::AtLeastOnce);
+    assert_eq!(session.used(), 1);
+    session.puback(one, OK, now);
+    session.puback(one, OK, now);
+    assert_eq!(session.used(), 0);
+    assert_eq!(session.leaving(), [Due::Done(Token::default())]);
+}
+
+#[test]
+fn a_broker_that_forgot_a_completed_message_cannot_deliver_it_twice() {
+    let (mut session, now) = (Session::new(DOUBT), Instant::now());
+    let publish = |dup, payload: &'static str| Publish { dup, payload: payload.into(), ..Publish::default() };
+    assert!(!session.has_received(id(7), &publish(false, "x")));
+    session.released(id(7), now);
+    session.broken(now);
+    session.connected(true);
+    assert!(session.has_received(id(7), &publish(true, "x")), "the same again");
+    session.released(id(7), now);
+    session.broken(now);
+    session.connected(true);
+    assert!(!session.has_received(id(7), &publish(true, "y")), "another message under the same id");
+    session.released(id(7), now);
+    session.broken(now + 2 * DOUBT);
+    session.connected(true);
+    assert!(!session.has_received(id(7), &publish(true, "y")), "too long ago to be forgotten");
 }
 
 #[test]
@@ -57,8 +122,8 @@ fn repeated_acknowledgements_change_nothing() {
     let two = sent(&mut session, Qos::ExactlyOnce);
     assert_eq!(session.pubrec(two, OK, now), Answer::Release(OK));
     assert_eq!(session.pubrec(two, OK, now), Answer::Release(OK));
-    assert_eq!(session.pubcomp(two), Answer::Done(Token::default()));
-    assert_eq!(session.pubcomp(two), Answer::Stray);
+    assert_eq!(session.pubcomp(two, now), Answer::Done(Token::default()));
+    assert_eq!(session.pubcomp(two, now), Answer::Nothing);
     assert_eq!(session.pubrec(two, OK, now), Answer::Release(ReasonCode::PACKET_ID_NOT_FOUND));
     assert_eq!(session.used(), 0);
 }
@@ -68,7 +133,7 @@ fn refusals_free_the_id() {
     let (mut session, now) = (Session::default(), Instant::now());
     let (one, two) = (sent(&mut session, Qos::AtLeastOnce), sent(&mut session, Qos::ExactlyOnce));
     let denied = ReasonCode::NOT_AUTHORIZED;
-    assert_eq!(session.puback(one, denied), Answer::Failed(Token::default(), denied));
+    assert_eq!(session.puback(one, denied, now), Answer::Failed(Token::default(), denied));
     assert_eq!(session.pubrec(two, denied, now), Answer::Failed(Token::default(), denied));
     assert_eq!(session.used(), 0);
 }
@@ -77,9 +142,9 @@ fn refusals_free_the_id() {
 fn the_wrong_acknowledgement_is_a_violation() {
     let (mut session, now) = (Session::default(), Instant::now());
     let (one, two) = (sent(&mut session, Qos::AtLeastOnce), sent(&mut session, Qos::ExactlyOnce));
-    assert_eq!(session.puback(two, OK), Answer::Violation);
+    assert_eq!(session.puback(two, OK, now), Answer::Violation);
     assert_eq!(session.pubrec(one, OK, now), Answer::Violation);
-    assert_eq!(session.pubcomp(two), Answer::Violation);
+    assert_eq!(session.pubcomp(two, now), Answer::Violation);
 }
 
 #[test]

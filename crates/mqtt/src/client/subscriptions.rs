@@ -9,9 +9,9 @@ use bytestring::ByteString;
 use ratatosk_connector::upstream::Port;
 use ratatosk_core::{Filter, Qos};
 
-use super::{session::Session, translate::wire_qos};
-use super::names as mapping;
+use super::{names, session::Session};
 use crate::{
+    mapping::from_core,
     proto::codec::{Packet, ReasonCode, RetainHandling, Subscribe, SubscribeFilter, SubscribeOptions, Unsubscribe},
 };
 
@@ -44,7 +44,12 @@ impl Subscriptions {
     }
 
     /// The packets that bring the broker closer to what is wanted; empty when it is there, or when answers are awaited.
-    pub(super) fn step(&mut self, wanted: &BTreeMap<Filter, Qos>, session: &mut Session, port: &mut Port) -> Vec<Packet> {
+    pub(super) fn step(
+        &mut self,
+        wanted: &BTreeMap<Filter, Qos>,
+        session: &mut Session,
+        port: &mut Port,
+    ) -> Vec<Packet> {
         let mut packets = Vec::new();
         let missing = wanted.iter().filter(|(filter, qos)| self.held.get(*filter) != Some(*qos));
         let missing: Vec<(Filter, Qos)> = missing.map(|(filter, qos)| (filter.clone(), *qos)).collect();
@@ -78,7 +83,12 @@ impl Subscriptions {
         }
         session.requested(id);
         self.waiting.insert(id, Request::Subscribe(asked));
-        Some(Packet::Subscribe(Subscribe { packet_id: id, subscription_id: None, filters, user_properties: Vec::new() }))
+        Some(Packet::Subscribe(Subscribe {
+            packet_id: id,
+            subscription_id: None,
+            filters,
+            user_properties: Vec::new(),
+        }))
     }
 
     fn unsubscribe(&mut self, chunk: &[Filter], session: &mut Session) -> Option<Packet> {
@@ -103,7 +113,7 @@ impl Subscriptions {
         let shared = self.share.is_some();
         // MQTT 5.0 section 3.8.3.1; before MQTT 5 only the quality of service is written.
         SubscribeOptions {
-            qos: wire_qos(qos),
+            qos: from_core(qos),
             no_local: self.v5 && !shared,
             retain_as_published: self.v5,
             retain_handling: if self.resumed { RetainHandling::IfNew } else { RetainHandling::Always },
@@ -111,7 +121,7 @@ impl Subscriptions {
     }
 
     fn path(&self, filter: &Filter) -> Option<ByteString> {
-        let path = mapping::filter(filter)?;
+        let path = names::filter(filter)?;
         Some(match &self.share {
             Some(name) => format!("$share/{name}/{path}").into(),
             None => path,

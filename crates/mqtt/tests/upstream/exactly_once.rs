@@ -1,6 +1,6 @@
 //! QoS 1 and 2 over connections that break all the time: none lost, and none twice with QoS 2.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use ratatosk_core::Qos as Level;
 use ratatosk_mqtt::{
@@ -19,23 +19,23 @@ fn kept(client_id: &str, version: MqttVersion) -> MqttUpstreamConfig {
     MqttUpstreamConfig { clean_session: false, client_id: Some(client_id.into()), version, ..Default::default() }
 }
 
-/// A hundred cuts at random places, both directions at once.
+/// Sixty cuts at random places, both directions at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_with_perfect_memory_and_a_bad_network() {
-    const COUNT: u32 = 2000;
+    const COUNT: u32 = 1000;
     for (seed, version) in [(1, MqttVersion::V5), (2, MqttVersion::V311), (3, MqttVersion::V5)] {
         let server = Server::new().await;
         let up = Upstream::new(&server.url(), &kept("gw", version), spec(&[("in/#", "in/#")], &[("out/#", "out/#")]));
         let mut seen = up.subscribe("in/#");
-        let broker = tokio::spawn(Durable::new(seed, 100, COUNT, COUNT as usize).run(server));
+        let broker = tokio::spawn(Durable::new(seed, 60, COUNT, COUNT as usize).run(server));
         for n in 0..COUNT {
             let (channel, qos) = if n % 2 == 0 { ("out/2", Level::ExactlyOnce) } else { ("out/1", Level::AtLeastOnce) };
             up.publish(channel, &format!("{n} {channel}"), qos);
         }
         let broker = tokio::time::timeout(LONG, broker).await.unwrap().unwrap();
-        let twice = collect(&mut seen, COUNT).await;
+        let twice = collect(&mut seen, COUNT - 1).await;
         assert!(twice.iter().all(|n| n % 2 == 1), "QoS 2 came in twice: {twice:?}");
-        assert!(up.handle.status().connections > 20, "too few cuts to prove anything");
+        assert!(up.handle.status().connections > 10, "too few cuts to prove anything");
         let mut times: HashMap<&str, u32> = HashMap::new();
         broker.taken.iter().for_each(|(_, payload)| *times.entry(payload).or_default() += 1);
         assert_eq!(times.len(), COUNT as usize, "something was lost on the way out");
@@ -52,10 +52,10 @@ fn number(payload: &str) -> u32 {
     payload.split(' ').next().unwrap().parse().unwrap()
 }
 
-/// Takes messages until each number below `count` has come; yields those that came again.
-async fn collect(seen: &mut Subscriber, count: u32) -> Vec<u32> {
-    let mut times = vec![0u32; count as usize];
-    let mut missing = count;
+/// Takes messages until each number up to `last` has come, `last` itself at the end; yields those that came again.
+async fn collect(seen: &mut Subscriber, last: u32) -> Vec<u32> {
+    let mut times = vec![0u32; last as usize + 1];
+    let mut missing = last + 1;
     let mut twice = Vec::new();
     while missing > 0 {
         let message = seen.next().await;
@@ -72,69 +72,45 @@ async fn collect(seen: &mut Subscriber, count: u32) -> Vec<u32> {
     twice
 }
 
-/// Publishes 20,000 messages through a Mosquitto that is killed ten times on the way.
+/// Mosquitto saves after each turn of its loop, but acknowledges within it: when it is killed in between, it has
+/// forgotten what it acknowledged. `settle` is made for that.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_mosquitto_that_is_killed_ten_times() {
-    const COUNT: u32 = 20_000;
-    for version in [MqttVersion::V5, MqttVersion::V311] {
-        let mut broker = Mosquitto::with(
-            "allow_anonymous true\npersistence true\npersistence_location {dir}/\nautosave_on_changes true\nautosave_interval 1\nmax_queued_messages 0\nmax_inflight_messages 100\n",
-            "",
-        );
-        let to = Upstream::new(&broker.url(), &kept("to", version), spec(&[], &[("x/#", "x/#")]));
-        let from = Upstream::new(&broker.url(), &kept("from", version), spec(&[("x/#", "y/#")], &[]));
+async fn a_mosquitto_that_is_killed_ten_times_during_20000_messages() {
+    for (version, count) in [(MqttVersion::V5, 20_000), (MqttVersion::V311, 4_000)] {
+        let mut broker = Mosquitto::with(SAVES, "");
+        let config = |name| MqttUpstreamConfig { settle: "50ms".parse().unwrap(), ..kept(name, version) };
+        let to = Upstream::new(&broker.url(), &config("to"), spec(&[], &[("x/#", "x/#")]));
+        let from = Upstream::new(&broker.url(), &config("from"), spec(&[("x/#", "y/#")], &[]));
         let mut seen = from.subscribe("y/#");
         eventually("subscribed", || from.handle.status().subscriptions == 1).await;
         let mut random = fastrand::Rng::with_seed(7);
-        let started = std::time::Instant::now();
-        let mut killed = 0;
-        for n in 0..COUNT {
-            to.publish(
-                if n % 2 == 0 { "x/2" } else { "x/1" },
-                &n.to_string(),
-                if n % 2 == 0 { Level::ExactlyOnce } else { Level::AtLeastOnce },
-            );
-            let depth = || to.handle.queue_depth().messages;
-            if depth() > 500 {
-                eventually("room", || depth() < 300).await;
+        let depth = || to.handle.queue_depth().messages;
+        for n in 0..count {
+            let (channel, qos) = if n % 2 == 0 { ("x/2", Level::ExactlyOnce) } else { ("x/1", Level::AtLeastOnce) };
+            to.publish(channel, &n.to_string(), qos);
+            if depth() > 3000 {
+                eventually("room in the queue", || depth() < 2000).await;
             }
-            if n % (COUNT / 11) == COUNT / 11 - 1 && killed < 10 {
-                tokio::time::sleep(std::time::Duration::from_micros(random.u64(0..20_000))).await;
-                tokio::task::block_in_place(|| {
-                    broker.kill();
-                    broker.start_again();
-                });
-                killed += 1;
+            if (n + 1) % (count / 11) == 0 && n + 1 < count / 11 * 11 {
+                // Somewhere in its work, not where the last message left it.
+                tokio::time::sleep(Duration::from_micros(random.u64(0..20_000))).await;
+                tokio::task::block_in_place(|| broker.kill_and_start_again());
             }
         }
-        eventually("all sent", || to.handle.queue_depth().messages == 0).await;
-        let mut times = vec![0u32; COUNT as usize];
-        let mut last = std::time::Instant::now();
-        let mut got = 0;
-        while got < COUNT && last.elapsed().as_secs() < 10 {
-            match seen.try_next() {
-                Some(m) => {
-                    let n = number(std::str::from_utf8(&m.payload).unwrap()) as usize;
-                    times[n] += 1;
-                    if times[n] == 1 {
-                        got += 1
-                    }
-                    last = std::time::Instant::now();
-                }
-                None => tokio::time::sleep(std::time::Duration::from_millis(5)).await,
-            }
-        }
-        let lost: Vec<usize> = (0..COUNT as usize).filter(|n| times[*n] == 0).collect();
-        let twice2: Vec<usize> = (0..COUNT as usize).filter(|n| times[*n] > 1 && n % 2 == 0).collect();
-        let twice1: Vec<usize> = (0..COUNT as usize).filter(|n| times[*n] > 1 && n % 2 == 1).collect();
-        eprintln!(
-            "{version:?}: killed {killed}, {:?}, connections {} {}, lost {} {lost:?}, twice qos2 {} {twice2:?}, twice qos1 {}",
-            started.elapsed(),
-            to.handle.status().connections,
-            from.handle.status().connections,
-            lost.len(),
-            twice2.len(),
-            twice1.len()
-        );
+        eventually("all sent", || depth() == 0).await;
+        to.publish("x/2", &count.to_string(), Level::ExactlyOnce);
+        let twice = collect(&mut seen, count).await;
+        assert!(twice.iter().all(|n| n % 2 == 1), "{version:?}: QoS 2 came in twice: {twice:?}");
+        assert!(from.handle.status().connections > 5, "{version:?}: too few kills were noticed to prove anything");
     }
 }
+
+/// The most that Mosquitto can do to keep its state.
+const SAVES: &str = "allow_anonymous true
+persistence true
+persistence_location {dir}/
+autosave_on_changes true
+autosave_interval 1
+max_queued_messages 0
+max_inflight_messages 100
+";

@@ -22,7 +22,8 @@ impl Mosquitto {
 
     /// `lines` go to the top of the configuration, `listener` below the listener; `{dir}` is the directory of `file`s.
     pub(crate) fn with(lines: &str, listener: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        // In memory where that is possible: a killed process loses nothing there, and saving is quick.
+        let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let mut broker = Self { port: free_port(), directory, child: None };
         let text = format!("user root\nlog_dest none\n{lines}\nlistener {} 127.0.0.1\n{listener}\n", broker.port);
         // Mosquitto 2.0.11 does not start with WebSocket listeners alone.
@@ -44,6 +45,11 @@ impl Mosquitto {
             child.kill().unwrap();
             child.wait().unwrap();
         }
+    }
+
+    pub(crate) fn kill_and_start_again(&mut self) {
+        self.kill();
+        self.start_again();
     }
 
     pub(crate) fn start_again(&mut self) {
