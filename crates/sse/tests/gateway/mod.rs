@@ -53,6 +53,7 @@ pub(crate) struct Reader {
     response: reqwest::Response,
     parser: Parser,
     events: VecDeque<Event>,
+    taken: Arc<str>,
 }
 
 impl Reader {
@@ -60,7 +61,7 @@ impl Reader {
         let response = within(request.send()).await.unwrap();
         let status = response.status();
         assert_eq!(status, 200, "{}", response.text().await.unwrap());
-        Self { response, parser: Parser::new(Limits::default(), ""), events: VecDeque::new() }
+        Self { response, parser: Parser::new(Limits::default(), ""), events: VecDeque::new(), taken: "".into() }
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
@@ -71,8 +72,9 @@ impl Reader {
         self.parser.retry()
     }
 
+    /// The cursor after the event that was taken last.
     pub(crate) fn last_event_id(&self) -> &str {
-        self.parser.last_event_id()
+        if self.events.is_empty() { self.parser.last_event_id() } else { &self.taken }
     }
 
     /// The next event, or none at the end of the stream.
@@ -81,7 +83,9 @@ impl Reader {
             let chunk = within(self.response.chunk()).await.unwrap()?;
             self.parser.feed(&chunk, &mut |event| self.events.push_back(event)).unwrap();
         }
-        self.events.pop_front()
+        let event = self.events.pop_front()?;
+        self.taken = event.id.clone();
+        Some(event)
     }
 
     pub(crate) async fn datas(&mut self, count: usize) -> Vec<String> {
