@@ -12,7 +12,7 @@ use super::{
     handshake,
     inbound::{Inbound, Read},
     registry,
-    wire::{End, Wire},
+    wire::{End, Waited, Wire},
 };
 use crate::{
     mapping::{self, CONNECTOR},
@@ -114,30 +114,23 @@ impl Connection {
         };
         let mut heard = Instant::now();
         // What came with CONNECT.
-        let mut flushed = self.packets().await?;
+        let mut flushed = Box::pin(self.packets()).await?;
         let mut timer = std::pin::pin!(tokio::time::sleep_until(heard + silence));
         loop {
             if let Some(end) = self.wire.ended() {
                 return Err(end);
             }
-            tokio::select! {
-                biased;
-                () = self.wire.wake.notified() => {}
-                readable = self.wire.socket.readable(), if flushed.backlog <= BACKLOG => {
-                    readable.map_err(|_| End::silent(EndReason::Io))?;
-                    if self.read().await? {
+            let waited = self.wire.wait(flushed.backlog <= BACKLOG, !flushed.clear, timer.as_mut()).await;
+            match waited.map_err(|_| End::silent(EndReason::Io))? {
+                // Boxed, so that an idle connection does not hold the memory of a busy one.
+                Waited::Readable => {
+                    if Box::pin(self.read()).await? {
                         heard = Instant::now();
                     }
                 }
-                writable = self.wire.socket.writable(), if !flushed.clear => {
-                    writable.map_err(|_| End::silent(EndReason::Io))?;
-                }
-                () = &mut timer => {
-                    if heard + silence <= Instant::now() {
-                        return Err(End::from(EndReason::Timeout));
-                    }
-                    timer.as_mut().reset(heard + silence);
-                }
+                Waited::Timer if heard + silence <= Instant::now() => return Err(End::from(EndReason::Timeout)),
+                Waited::Timer => timer.as_mut().reset(heard + silence),
+                Waited::Other => {}
             }
             flushed = self.client.flush(&self.wire, &[], 0).map_err(|_| End::silent(EndReason::Io))?;
         }

@@ -30,10 +30,19 @@ pub(super) async fn serve(shared: Arc<Shared>, listener: TcpListener, tls: Optio
             Ok((stream, remote)) => {
                 let (shared, tls) = (shared.clone(), tls.clone());
                 let life = shared.life.clone();
-                life.spawn("mqtt connection", async move {
-                    let _permit = permit;
-                    open(shared, stream, remote, tls).await;
-                });
+                match tls {
+                    None => drop(life.spawn("mqtt connection", async move {
+                        let _permit = permit;
+                        let _ = stream.set_nodelay(true); // only latency suffers
+                        connection::run(shared, Wire::mqtt(stream.into(), remote)).await;
+                    })),
+                    Some(tls) => drop(life.spawn("mqtt tls connection", async move {
+                        let _permit = permit;
+                        if let Some(socket) = Box::pin(handshake(&shared, stream, remote, tls)).await {
+                            connection::run(shared, Wire::mqtt(socket, remote)).await;
+                        }
+                    })),
+                }
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -44,17 +53,16 @@ pub(super) async fn serve(shared: Arc<Shared>, listener: TcpListener, tls: Optio
     }
 }
 
-async fn open(shared: Arc<Shared>, stream: TcpStream, remote: SocketAddr, tls: Option<TlsAcceptor>) {
+async fn handshake(shared: &Shared, stream: TcpStream, remote: SocketAddr, tls: TlsAcceptor) -> Option<Socket> {
     let _ = stream.set_nodelay(true); // only latency suffers
-    let socket = match tls {
-        None => Socket::from(stream),
-        Some(tls) => match Box::pin(tokio::time::timeout(shared.settings.connect_timeout, tls.accept(stream))).await {
-            Ok(Ok(stream)) => Socket::from(stream),
-            Ok(Err(error)) => return tracing::debug!(%remote, %error, "TLS handshake failed"),
-            Err(_) => return,
-        },
-    };
-    connection::run(shared, Wire::mqtt(socket, remote)).await;
+    match tokio::time::timeout(shared.settings.connect_timeout, tls.accept(stream)).await {
+        Ok(Ok(stream)) => Some(Socket::from(stream)),
+        Ok(Err(error)) => {
+            tracing::debug!(%remote, %error, "TLS handshake failed");
+            None
+        }
+        Err(_) => None,
+    }
 }
 
 fn is_of_one_connection(error: &io::Error) -> bool {

@@ -136,7 +136,7 @@ impl State {
         };
         shared.counters.wrote(bytes, messages.into());
         if !self.outlet.is_clear() {
-            wire.wake.notify_one();
+            wire.wake();
         }
         Some(Delivered { messages, bytes })
     }
@@ -159,7 +159,7 @@ impl State {
             let bytes = scratch.len() as u64;
             self.send(shared, scratch);
             if let Some(wire) = self.wire.as_ref().filter(|_| !self.outlet.is_clear() || self.machine.wants_pump()) {
-                wire.wake.notify_one();
+                wire.wake();
             }
             Delivered { messages: tally.sent, bytes }
         })

@@ -1,7 +1,18 @@
 //! One network connection: its socket, its framing, and the word that it is to end.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
+};
 
+use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use ratatosk_connector::{
     http::Permit,
@@ -9,7 +20,6 @@ use ratatosk_connector::{
     websocket::{self, Frames, Opcode, header},
 };
 use ratatosk_core::EndReason;
-use tokio::sync::Notify;
 
 use crate::proto::codec::ReasonCode;
 
@@ -58,6 +68,17 @@ impl From<EndReason> for End {
     }
 }
 
+/// What a connection's task waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waited {
+    /// The socket has something to read.
+    Readable,
+    /// The client was silent for long enough.
+    Timer,
+    /// The socket can be written to, or someone woke the task.
+    Other,
+}
+
 /// Bytes of control frames that may wait.
 const MAX_CONTROL: usize = 4096;
 
@@ -66,8 +87,9 @@ pub(super) struct Wire {
     pub(super) socket: Socket,
     pub(super) remote: SocketAddr,
     pub(super) framing: Framing,
-    /// Wakes the connection's task: something waits to be written, or the connection is to end.
-    pub(super) wake: Notify,
+    /// The connection's task, and whether it has something to do: to write what waits, or to end.
+    task: AtomicWaker,
+    woken: AtomicBool,
     end: Mutex<Option<End>>,
     control: Mutex<Vec<u8>>,
     /// Keeps the connection counted by its listener.
@@ -80,14 +102,45 @@ impl Wire {
     }
 
     pub(super) fn new(socket: Socket, remote: SocketAddr, framing: Framing, permit: Option<Permit>) -> Arc<Self> {
-        let (wake, end, control) = (Notify::new(), Mutex::default(), Mutex::default());
-        Arc::new(Self { socket, remote, framing, wake, end, control, _permit: permit })
+        let (task, woken) = (AtomicWaker::new(), AtomicBool::new(false));
+        let (end, control) = (Mutex::default(), Mutex::default());
+        Arc::new(Self { socket, remote, framing, task, woken, end, control, _permit: permit })
+    }
+
+    /// Wakes the connection's task: something waits to be written, or the connection is to end.
+    pub(super) fn wake(&self) {
+        if !self.woken.swap(true, Ordering::AcqRel) {
+            self.task.wake();
+        }
+    }
+
+    /// Waits for something to do. Nothing is kept for it but the timer: an idle connection is mostly this.
+    pub(super) async fn wait(
+        &self,
+        read: bool,
+        write: bool,
+        mut timer: Pin<&mut tokio::time::Sleep>,
+    ) -> io::Result<Waited> {
+        std::future::poll_fn(|context| {
+            self.task.register(context.waker());
+            if self.woken.swap(false, Ordering::AcqRel) {
+                return Poll::Ready(Ok(Waited::Other));
+            }
+            if read && let Poll::Ready(ready) = self.socket.poll_readable(context) {
+                return Poll::Ready(ready.map(|()| Waited::Readable));
+            }
+            if write && let Poll::Ready(ready) = self.socket.poll_writable(context) {
+                return Poll::Ready(ready.map(|()| Waited::Other));
+            }
+            timer.as_mut().poll(context).map(|()| Ok(Waited::Timer))
+        })
+        .await
     }
 
     /// Asks the connection's task to end; the first to ask gives the reason.
     pub(super) fn end(&self, end: End) {
         self.end.lock().get_or_insert(end);
-        self.wake.notify_one();
+        self.wake();
     }
 
     pub(super) fn ended(&self) -> Option<End> {
@@ -111,7 +164,7 @@ impl Wire {
             control.extend_from_slice(frame);
         }
         drop(control);
-        self.wake.notify_one();
+        self.wake();
     }
 
     /// What [`Wire::control`] has for the next write between frames.
