@@ -2,10 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-mod gateway;
-
+use crate::harness::{Gateway, Reader, within};
 use base64::Engine as _;
-use gateway::{Gateway, Reader, within};
 use ratatosk_core::{Channel, Origin, Publication};
 use ratatosk_sse::config::{MercureConfig, SseConfig};
 use ratatosk_sse::proto::parser::Event;

@@ -2,11 +2,9 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-mod gateway;
-
+use crate::harness::{Gateway, Reader, within};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use gateway::{Gateway, Reader, within};
 use ratatosk_core::{Channel, Origin, Publication};
 use ratatosk_sse::config::{MercureConfig, SseConfig};
 use serde_json::{Value, json};
