@@ -35,6 +35,11 @@ pub(super) fn start(resolved: &Resolved, bus: &Bus, life: &Lifecycle) -> anyhow:
                 let spec = BridgeSpec { queue: queue(&options.buffer), ..spec(upstream, "sse") };
                 spawn(bus, life, spec, client)
             }
+            UpstreamOptions::Pusher(options) => {
+                let client = ratatosk_pusher::client::PusherClient::new(&upstream.url, options)?;
+                let spec = BridgeSpec { queue: queue(&options.buffer), ..spec(upstream, "pusher") };
+                spawn(bus, life, spec, client)
+            }
             other => anyhow::bail!("upstream {}: kind {} is not there yet", upstream.name, other.kind()),
         };
         handles.push(handle);
@@ -43,7 +48,7 @@ pub(super) fn start(resolved: &Resolved, bus: &Bus, life: &Lifecycle) -> anyhow:
 }
 
 fn spawn<C: ClientSide>(bus: &Bus, life: &Lifecycle, spec: BridgeSpec, client: C) -> BridgeHandle {
-    let (handle, task) = Bridge::new(bus, spec, client);
+    let (handle, task) = Bridge::build(bus, spec, client);
     life.spawn("upstream", task);
     handle
 }

@@ -59,7 +59,9 @@ fn upstream(section: &UpstreamSection, at: &KeyPath, faults: &mut Faults) -> Ups
         UpstreamSection::Pusher(config) => {
             let schemes = ["pusher+ws", "pusher+wss", "ws", "wss"];
             let options = UpstreamOptions::Pusher(config.options.clone());
-            common(config, &schemes, &config.options.tls, LoopGuard::Fingerprint, options, at, faults)
+            // The server leaves our own socket id out: what we publish does not come back, and a fingerprint would take
+            // somebody else's equal message for ours.
+            common(config, &schemes, &config.options.tls, LoopGuard::Mark, options, at, faults)
         }
     }
 }
