@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ratatosk_connector::config_types::{ChannelValue, ClientTlsConfig, Duration, FilterValue, Secret, Size, UrlValue};
+use ratatosk_connector::config_types::{BufferConfig, ChannelValue, ClientTlsConfig, Duration, FilterValue, Secret, Size, UrlValue};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -201,6 +201,8 @@ pub struct PusherUpstreamConfig {
     pub pong_timeout: Duration,
     /// How long connecting, and one HTTP call, may take.
     pub timeout: Duration,
+    /// What waits while the server is away, or takes no more for now.
+    pub buffer: BufferConfig,
     /// Trust and our certificate.
     pub tls: ClientTlsConfig,
 }
@@ -224,6 +226,7 @@ impl Default for PusherUpstreamConfig {
             activity_timeout: Duration::from_secs(120),
             pong_timeout: Duration::from_secs(30),
             timeout: Duration::from_secs(10),
+            buffer: BufferConfig::default(),
             tls: ClientTlsConfig::default(),
         }
     }
