@@ -1,6 +1,6 @@
 //! The `[bayeux]` section, and the keys of an upstream of kind `bayeux`.
 
-use ratatosk_connector::config_types::{ClientTlsConfig, Duration, Secret, Size};
+use ratatosk_connector::config_types::{BufferConfig, ClientTlsConfig, Duration, Secret, Size};
 use ratatosk_core::SlowPolicy;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -268,11 +268,118 @@ impl BayeuxConfig {
 }
 
 /// A Bayeux server that we join as a client.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BayeuxUpstreamConfig {
+    /// How to speak to it; `auto` asks the server and prefers WebSocket. A `ws` URL is always WebSocket.
+    pub transport: UpstreamTransport,
+    /// Whether to acknowledge messages, where the server can do that.
+    pub ack: bool,
+    /// Where subscriptions begin, at servers with replay (Salesforce, Ratatosk). Without it nothing is replayed.
+    pub replay: Option<ReplayConfig>,
+    /// A bearer token.
+    pub token: Option<Secret>,
+    /// An endpoint that gives bearer tokens.
+    pub oauth: Option<OAuthConfig>,
+    /// Headers of every request.
+    pub headers: std::collections::BTreeMap<String, Secret>,
+    /// How long a request may take besides the time that a connect is held.
+    pub request_timeout: Duration,
+    /// The largest answer that is read.
+    pub max_answer: Size,
     /// Trust and our certificate.
     pub tls: ClientTlsConfig,
+    /// What waits while the server is away.
+    pub buffer: BufferConfig,
+}
+
+impl Default for BayeuxUpstreamConfig {
+    fn default() -> Self {
+        Self {
+            transport: UpstreamTransport::Auto,
+            ack: true,
+            replay: None,
+            token: None,
+            oauth: None,
+            headers: std::collections::BTreeMap::new(),
+            request_timeout: Duration::from_secs(10),
+            max_answer: Size::from_mib(16),
+            tls: ClientTlsConfig::default(),
+            buffer: BufferConfig::default(),
+        }
+    }
+}
+
+/// How to speak to a Bayeux server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum UpstreamTransport {
+    /// WebSocket where the server offers it and it works, long-polling otherwise.
+    #[default]
+    Auto,
+    /// Long-polling alone, as Salesforce wants it.
+    LongPolling,
+    /// WebSocket alone.
+    Websocket,
+}
+
+/// Where subscriptions begin.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReplayConfig {
+    /// The first time; after a broken connection they go on after the last message.
+    pub from: ReplayFrom,
+    /// When the server no longer knows the last message. The gap is reported in any case.
+    pub on_expired: ReplayFallback,
+}
+
+impl Default for ReplayConfig {
+    fn default() -> Self {
+        Self { from: ReplayFrom::New, on_expired: ReplayFallback::All }
+    }
+}
+
+/// Where a subscription begins the first time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplayFrom {
+    /// With the next message.
+    New,
+    /// With the oldest that the server keeps.
+    All,
+}
+
+/// What follows when the server no longer knows the last message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplayFallback {
+    /// Go on with the next message.
+    New,
+    /// Begin with the oldest that the server keeps.
+    All,
+    /// Leave the subscription refused.
+    Stop,
+}
+
+/// An OAuth 2 token endpoint. What is given decides the grant: a refresh token, a user with a password, or else the
+/// client's own credentials.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OAuthConfig {
+    /// Where tokens are given.
+    pub token_url: String,
+    /// The client's id.
+    pub client_id: String,
+    /// The client's secret.
+    pub client_secret: Option<Secret>,
+    /// A refresh token.
+    pub refresh_token: Option<Secret>,
+    /// A user's name.
+    pub username: Option<String>,
+    /// The user's password.
+    pub password: Option<Secret>,
+    /// What is asked for.
+    pub scope: Option<String>,
 }
 
 #[cfg(test)]

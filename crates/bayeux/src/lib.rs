@@ -1,5 +1,6 @@
 //! The Bayeux connector: CometD's and Faye's clients on the gateway's bus, and the gateway as their client.
 
+pub mod client;
 pub mod config;
 pub mod mapping;
 pub mod proto;

@@ -4,6 +4,7 @@
 //! on the caller's monotonic clock, client ids are made by the caller.
 
 pub mod advice;
+pub mod answer;
 pub mod connect;
 pub mod deadlines;
 pub mod fault;

@@ -37,8 +37,13 @@ impl Payload {
     /// The payload of a message; `None` if it has no data, or says it is binary and is not.
     #[must_use]
     pub fn of(message: &Inbound<'_>) -> Option<Self> {
-        let data = message.data()?;
-        if message.ext().binary.is_some() { Self::binary(data) } else { Some(Self::json(data)) }
+        Self::read(message.data()?, message.ext().binary.is_some())
+    }
+
+    /// The payload that `data` stands for; `binary` says that the message has the binary extension's mark.
+    #[must_use]
+    pub fn read(data: &RawValue, binary: bool) -> Option<Self> {
+        if binary { Self::binary(data) } else { Some(Self::json(data)) }
     }
 
     fn json(data: &RawValue) -> Self {

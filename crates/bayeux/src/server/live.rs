@@ -8,9 +8,7 @@ use std::{
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use ratatosk_connector::stream::StreamPeer;
-use ratatosk_core::{
-    Delivered, EndReason, Message, Peer, Run, Session as BusSession, peer::Frames, stats::DropReason,
-};
+use ratatosk_core::{Delivered, EndReason, Message, Peer, Run, Session as BusSession, peer::Frames, stats::DropReason};
 use tokio::sync::{Notify, oneshot};
 
 use crate::{
