@@ -37,6 +37,8 @@ enum Command {
     Check(check::Args),
     /// Print the configuration in force, the defaults, or the schema
     Config(config::Args),
+    /// Measure a gateway or another server: CPU per delivery, latency, loss, memory per connection
+    Bench(Box<ratatosk_bench::BenchArgs>),
     /// Print a script that completes commands in a shell
     Completions(manual::CompletionArgs),
     /// Print the manual page
@@ -50,6 +52,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Bridge(args) => bridge::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Config(args) => config::run(&args),
+        Command::Bench(args) => ratatosk_bench::run(*args),
         Command::Completions(args) => manual::completions(&args),
         Command::Man => manual::page(),
     };

@@ -39,12 +39,12 @@ pub struct BenchArgs {
     /// Payload length in bytes [default: 200; `rooms` 50]
     #[arg(long)]
     pub payload: Option<usize>,
-    /// Seconds measured per figure
-    #[arg(long, default_value = "4")]
-    pub seconds: f64,
-    /// Seconds before the measuring begins
-    #[arg(long, default_value = "1")]
-    pub warmup: f64,
+    /// Seconds measured per figure [default: 4; `all` 2]
+    #[arg(long)]
+    pub seconds: Option<f64>,
+    /// Seconds before the measuring begins [default: 1; `all` 0.5]
+    #[arg(long)]
+    pub warmup: Option<f64>,
     /// Repetitions; the median counts
     #[arg(long, default_value = "1")]
     pub runs: usize,
@@ -167,7 +167,11 @@ pub enum Peer {
 
 impl BenchArgs {
     pub(crate) fn timing(&self) -> crate::engine::load::Timing {
-        let span = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or_default();
-        crate::engine::load::Timing { warmup: span(self.warmup), window: span(self.seconds) }
+        // The whole set shall not take longer than one waits for it.
+        let (warmup, window) = if self.scenario == Scenario::All { (0.5, 2.0) } else { (1.0, 4.0) };
+        let span = |given: Option<f64>, default: f64| {
+            Duration::try_from_secs_f64(given.unwrap_or(default)).unwrap_or_default()
+        };
+        crate::engine::load::Timing { warmup: span(self.warmup, warmup), window: span(self.seconds, window) }
     }
 }

@@ -30,12 +30,17 @@ struct Started {
     child: Child,
     /// Configuration and log of the server.
     home: TempDir,
+    admin: SocketAddr,
 }
 
 impl Server {
     /// Attaches to or starts what the arguments ask for.
     pub(crate) fn from_args(args: &BenchArgs, cores: Cores) -> Result<Self> {
-        if args.url.is_empty() { Self::start(args, cores) } else { Self::attach(args, cores) }
+        if args.url.is_empty() {
+            Self::start(args, cores, [free()?, free()?, free()?])
+        } else {
+            Self::attach(args, cores)
+        }
     }
 
     fn attach(args: &BenchArgs, cores: Cores) -> Result<Self> {
@@ -50,8 +55,8 @@ impl Server {
         Ok(Self { http: find(["http", "ws"], 8080)?, mqtt: find(["mqtt", "tcp"], 1883)?, processes, started: None })
     }
 
-    fn start(args: &BenchArgs, cores: Cores) -> Result<Self> {
-        let (http, mqtt, admin) = (free()?, free()?, free()?);
+    fn start(args: &BenchArgs, cores: Cores, addresses: [SocketAddr; 3]) -> Result<Self> {
+        let [http, mqtt, admin] = addresses;
         let home = TempDir::new()?;
         let words = match (args.peer, &args.server_cmd) {
             (Some(Peer::Nchan), _) => peer::nchan(home.path(), http)?,
@@ -63,7 +68,7 @@ impl Server {
                 .split_whitespace()
                 .map(str::to_owned)
                 .collect(),
-            (None, None) => own_command(args, home.path(), [http, mqtt, admin])?,
+            (None, None) => own_command(args, home.path(), addresses)?,
         };
         let (program, rest) = words.split_first().context("the server command is empty")?;
         let log = File::create(home.path().join("log"))?;
@@ -71,7 +76,18 @@ impl Server {
         command.args(rest).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let child = cores.spawn(&mut command).with_context(|| format!("starting {program}"))?;
         let processes = Some(Processes::of(child.id()));
-        Ok(Self { http, mqtt, processes, started: Some(Started { child, home }) })
+        Ok(Self { http, mqtt, processes, started: Some(Started { child, home, admin }) })
+    }
+
+    /// Starts the server anew at the same addresses, unless it was running already: memory that an earlier measurement
+    /// left in its allocator would be taken for free.
+    pub(crate) fn renew(&mut self, args: &BenchArgs, cores: Cores) -> Result<()> {
+        if let Some(started) = self.started.take() {
+            let addresses = [self.http, self.mqtt, started.admin];
+            drop(started);
+            *self = Self::start(args, cores, addresses)?;
+        }
+        Ok(())
     }
 
     /// Waits until something listens at `address`.

@@ -20,6 +20,8 @@ const SETTLE: Duration = Duration::from_secs(1);
 impl Bench {
     pub(super) fn idle(&mut self, protocol: &dyn Protocol) -> Result<()> {
         let (count, note) = self.clamp(self.args.connections.unwrap_or(10_000));
+        self.server.renew(&self.args, self.cores)?;
+        self.server.await_listening(protocol.address())?;
         let server = self.server_processes()?;
         drop(Load::connect(protocol, &crowd(WARM))?);
         std::thread::sleep(SETTLE);

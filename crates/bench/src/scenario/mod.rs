@@ -19,6 +19,7 @@ use crate::server::{FloorProcess, Server};
 /// Everything a scenario works with.
 pub(crate) struct Bench {
     args: BenchArgs,
+    cores: Cores,
     server: Server,
     floor: Option<FloorProcess>,
     /// The floor that joins waiting frames, when asked for.
@@ -38,7 +39,7 @@ impl Bench {
         let joined = if args.join { Some(FloorProcess::start(cores, true)?) } else { None };
         let server = Server::from_args(&args, cores)?;
         let printer = Printer::new(args.json);
-        Ok(Self { args, server, floor, joined, printer, limit, app, failed: false })
+        Ok(Self { args, cores, server, floor, joined, printer, limit, app, failed: false })
     }
 
     /// Runs what the arguments ask for; answers whether every figure could be taken.
