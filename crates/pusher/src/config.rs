@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use ratatosk_connector::config_types::{BufferConfig, ChannelValue, ClientTlsConfig, Duration, FilterValue, Secret, Size, UrlValue};
+use ratatosk_connector::config_types::{
+    BufferConfig, ChannelValue, ClientTlsConfig, Duration, FilterValue, Secret, Size, UrlValue,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -122,6 +122,17 @@ impl Refusal {
     }
 }
 
+/// What operators count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Signatures that were right.
+    pub allowed: u32,
+    /// Signatures that were not.
+    pub denied: u32,
+    /// Client events over the rate.
+    pub limited: u32,
+}
+
 /// The state of one connection.
 #[derive(Debug)]
 pub struct Connection {
@@ -133,6 +144,7 @@ pub struct Connection {
     heard: u64,
     pinged: bool,
     authorized: bool,
+    tally: Tally,
 }
 
 impl Connection {
@@ -148,7 +160,13 @@ impl Connection {
             heard: now,
             pinged: false,
             authorized: false,
+            tally: Tally::default(),
         }
+    }
+
+    /// What happened since this was last asked.
+    pub fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
     }
 
     /// Its name.
@@ -272,7 +290,9 @@ impl Connection {
     ) -> Result<Action, Refusal> {
         let kind = policy.kind(channel).map_err(|fault| Refusal::channel(fault.to_string()))?;
         if kind.is_signed() {
-            self.check_auth(policy, channel, auth, channel_data)?;
+            let checked = self.check_auth(policy, channel, auth, channel_data);
+            self.judged(checked.is_ok());
+            checked?;
         }
         if let Some(user) = kind.user(channel)
             && self.user.as_ref().is_none_or(|signed_in| signed_in.member.user_id != user)
@@ -294,6 +314,11 @@ impl Connection {
         let channel: Arc<str> = channel.into();
         self.held.insert(channel.clone(), Held { kind, member: member.clone(), ticket: 0 });
         Ok(Action::Subscribe { channel, kind, member })
+    }
+
+    fn judged(&mut self, allowed: bool) {
+        let counter = if allowed { &mut self.tally.allowed } else { &mut self.tally.denied };
+        *counter += 1;
     }
 
     fn check_auth(
@@ -333,8 +358,12 @@ impl Connection {
     fn sign_in(&mut self, policy: &Policy, auth: &str, user_data: &str, out: &mut Vec<Action>) {
         let user = match self.check_sign_in(policy, auth, user_data) {
             Ok(user) => user,
-            Err(message) => return out.push(Action::Send(frame::error(Some(4009), &message))),
+            Err(message) => {
+                self.judged(false);
+                return out.push(Action::Send(frame::error(Some(4009), &message)));
+            }
         };
+        self.judged(true);
         self.authorized = true;
         let cut = user.watchlist_cut;
         let user = Arc::new(user);
@@ -401,6 +430,7 @@ impl Connection {
         }
         let rate = limits.client_events_per_second;
         if !self.bucket.take(rate, now) {
+            self.tally.limited += 1;
             return Err((LIMITED, format!("Client event rejected - at most {rate} may be sent per second")));
         }
         Ok(ClientEvent { event, channel, data, user_id })

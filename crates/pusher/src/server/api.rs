@@ -10,6 +10,7 @@ use axum::{
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
 use percent_encoding::percent_decode_str;
+use ratatosk_core::MonitorEvent;
 
 use super::{Server, app::App, clock::Clock};
 use crate::proto::{
@@ -107,6 +108,8 @@ fn check(app: &App, method: &Method, path: &str, query: &str, body: &[u8]) -> Re
     if matches!(checked, Err(AuthFault::Signature { .. })) && path.contains('%') {
         checked = authenticate(&app.policy, method.as_str(), &decode(path), query, body, now);
     }
+    let (connector, allowed) = (app.connector, checked.is_ok());
+    app.bus.monitor().emit(MonitorEvent::Authenticated { connector, allowed });
     checked.map_err(|fault| Fault { status: 401, message: fault.to_string() })
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ratatosk_core::{
     EndReason, Filter, Message, MonitorEvent, Origin, Peer, Publication, Session, SessionConfig, SubscribeOptions,
+    stats::DropReason,
 };
 use tokio::time::Instant;
 
@@ -100,7 +101,19 @@ impl Driver {
         self.app.bus.monitor().emit(MonitorEvent::ConnectionClosed { connector, reason });
     }
 
+    /// Tells the counters what the machine decided.
+    fn count(&mut self) {
+        let (tally, connector, bus) = (self.machine.take_tally(), self.app.connector, &self.app.bus);
+        for (allowed, times) in [(true, tally.allowed), (false, tally.denied)] {
+            (0..times).for_each(|_| bus.monitor().emit(MonitorEvent::Authenticated { connector, allowed }));
+        }
+        if tally.limited > 0 {
+            bus.stats().dropped(connector, DropReason::RateLimited, tally.limited.into());
+        }
+    }
+
     async fn act(&mut self, actions: Vec<Action>) -> Option<Close> {
+        self.count();
         for action in actions {
             match action {
                 Action::Send(text) => self.client.tell(&text),
