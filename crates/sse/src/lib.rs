@@ -1,4 +1,4 @@
-//! The server-sent events connector of the Ratatosk gateway.
+#![doc = include_str!("../README.md")]
 
 pub mod client;
 pub mod config;
