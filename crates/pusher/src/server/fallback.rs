@@ -40,6 +40,10 @@ const MAX_SEND: usize = 256 << 10;
 /// What pusher-js buffers of one stream, in UTF-16 units, before it opens the next. What were sent after that, it would
 /// never read.
 const MAX_STREAM: usize = 256 << 10;
+/// Sessions at a time: unlike connections they outlive a request, and so the listener's own limit does not bound them.
+const MAX_SESSIONS: usize = 20_000;
+/// Bytes of a session's name; pusher-js makes eleven.
+const MAX_NAME: usize = 64;
 /// Send requests that wait for the session.
 const INBOX: usize = 64;
 
@@ -67,6 +71,7 @@ pub(super) async fn handle(
             response.headers_mut().extend(server.origins().preflight(&headers));
             return response;
         }
+        _ if number.len() + name.len() > MAX_NAME => StatusCode::NOT_FOUND.into_response(),
         Method::POST if !server.origins().allows(&headers) => StatusCode::FORBIDDEN.into_response(),
         Method::POST => {
             let id = format!("{key}/{number}/{name}");
@@ -125,6 +130,9 @@ fn open(server: &Server, key: &str, id: String, query: &Query) -> Result<Session
         return Err(Close::Restart);
     }
     app.admits()?;
+    if server.0.fallbacks.0.lock().len() >= MAX_SESSIONS {
+        return Err(Close::OverCapacity);
+    }
     let peer = HttpPeer::new(app.frame.clone(), OutboxLimits::default());
     let (inbox, sent) = mpsc::channel(INBOX);
     let session = Session { peer: peer.clone(), inbox };
