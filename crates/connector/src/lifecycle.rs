@@ -29,11 +29,12 @@ impl Lifecycle {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.0.tasks.spawn(async move {
-            if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+        // Combinators, because an async block would hold the task twice: as its capture and as what it awaits.
+        self.0.tasks.spawn(AssertUnwindSafe(task).catch_unwind().map(move |ended| {
+            if ended.is_err() {
                 tracing::error!(task = name, "a task panicked");
             }
-        })
+        }))
     }
 
     /// Begins draining.
@@ -61,7 +62,6 @@ impl Lifecycle {
     }
 
     /// Completes when connections are to end.
-    #[must_use]
     pub fn closing(&self) -> WaitForCancellationFutureOwned {
         self.0.closing.clone().cancelled_owned()
     }

@@ -1,8 +1,4 @@
-//! The MQTT connector of the Ratatosk gateway.
-//!
-//! [`proto`] is the protocol without input or output; it serves both sides. [`server`] is what clients
-//! connect to; [`client`] joins a broker as an upstream. [`mapping`] is the only place where MQTT's messages
-//! and the gateway's meet.
+#![doc = include_str!("../README.md")]
 
 #[cfg(feature = "runtime")]
 pub mod client;

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use ratatosk_core::{Channel, EndReason, MonitorEvent, Origin, engine::Stored};
 use tokio::time::Instant;
 
@@ -31,29 +32,27 @@ const LINGER: Duration = Duration::from_millis(500);
 /// A payload that is at least this part of what was read with it is not copied.
 const SHARE: usize = 2;
 
-/// Serves a connection to its end.
-pub(super) async fn run(shared: Arc<Shared>, wire: Arc<Wire>) {
-    run_with(shared, wire, bytes::Bytes::new()).await;
-}
-
-/// The same, for a connection of which something was read already.
-pub(super) async fn run_with(shared: Arc<Shared>, wire: Arc<Wire>, already: bytes::Bytes) {
-    let monitor = shared.bus.monitor();
+/// Serves a connection to its end. `already` is what was read of it before.
+///
+/// The future is small: what a handshake needs is boxed, and given back when it is over.
+pub(super) async fn run(shared: Arc<Shared>, wire: Arc<Wire>, already: Bytes) {
+    let monitor = shared.bus.monitor().clone();
     monitor.emit(MonitorEvent::ConnectionOpened { connector: *CONNECTOR });
-    let end = match Box::pin(handshake::run(&shared, &wire, already)).await {
-        Ok(connection) => Box::new(connection).serve().await,
+    let admitted = Box::pin(handshake::run(shared, wire.clone(), already)).await;
+    let end = match admitted {
+        Ok(connection) => connection.serve().await,
         Err(end) => end,
     };
     monitor.emit(MonitorEvent::ConnectionClosed { connector: *CONNECTOR, reason: end.reason });
     wire.last_words();
     if end.reason != EndReason::Closed {
-        Box::pin(linger(&wire)).await;
+        Box::pin(linger(wire)).await;
     }
 }
 
 /// Reads until the client has closed too: a socket that is dropped with unread bytes resets the connection, and
 /// the client may never see why.
-async fn linger(wire: &Wire) {
+async fn linger(wire: Arc<Wire>) {
     let drain = async {
         let mut rest = vec![0; 4096];
         while wire.socket.read(&mut rest).await.is_ok_and(|count| count > 0) {}
@@ -98,7 +97,7 @@ struct Acknowledge {
 
 impl Connection {
     /// Serves the connection, and leaves its session in order.
-    async fn serve(mut self: Box<Self>) -> End {
+    pub(super) async fn serve(mut self: Box<Self>) -> End {
         let end = match self.exchange_packets().await {
             Ok(never) => match never {},
             Err(end) => end,
@@ -225,7 +224,7 @@ impl Connection {
         }
         // A slice keeps all that was read with it alive, for as long as the message is kept.
         if publish.payload.len() * SHARE < self.inbound.read {
-            publish.payload = bytes::Bytes::copy_from_slice(&publish.payload);
+            publish.payload = Bytes::copy_from_slice(&publish.payload);
         }
         match self.shared.bus.publish(mapping::to_publication(publish, channel, self.origin.clone())) {
             Ok(receipt) if receipt.matched => (ReasonCode::SUCCESS, receipt.stored),

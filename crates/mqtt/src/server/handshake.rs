@@ -25,15 +25,15 @@ use crate::{
 type Proved = (Identity, Option<Bytes>);
 
 /// Lets a client in, or refuses it; either within the time allowed.
-pub(super) async fn run(shared: &Arc<Shared>, wire: &Arc<Wire>, already: Bytes) -> Result<Connection, End> {
-    let work = tokio::time::timeout(shared.settings.connect_timeout, admit(shared, wire, &already));
+pub(super) async fn run(shared: Arc<Shared>, wire: Arc<Wire>, already: Bytes) -> Result<Box<Connection>, End> {
+    let work = tokio::time::timeout(shared.settings.connect_timeout, admit(&shared, &wire, &already));
     tokio::select! {
         result = work => result.unwrap_or(Err(End::silent(EndReason::Timeout))),
         () = shared.life.closing() => Err(End::silent(EndReason::Drain)),
     }
 }
 
-async fn admit(shared: &Arc<Shared>, wire: &Arc<Wire>, already: &[u8]) -> Result<Connection, End> {
+async fn admit(shared: &Arc<Shared>, wire: &Arc<Wire>, already: &[u8]) -> Result<Box<Connection>, End> {
     let offer = &shared.settings.offer;
     let mut inbound = Inbound::new(wire, offer.max_packet, already)?;
     let connect = match inbound.wait(wire).await? {
@@ -76,7 +76,9 @@ async fn admit(shared: &Arc<Shared>, wire: &Arc<Wire>, already: &[u8]) -> Result
         Ok(client) => {
             let (shared, wire, origin) = (shared.clone(), wire.clone(), client.origin());
             let rest = Rest::default();
-            Ok(Connection { shared, wire, client, inbound, version, identity, bridge, keep_alive, origin, rest })
+            let connection =
+                Connection { shared, wire, client, inbound, version, identity, bridge, keep_alive, origin, rest };
+            Ok(Box::new(connection))
         }
         Err(reason) => {
             refuse(wire, refusal(reason)).await;

@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use ratatosk_connector::socket::Socket;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -28,21 +29,21 @@ pub(super) async fn serve(shared: Arc<Shared>, listener: TcpListener, tls: Optio
         };
         match accepted {
             Ok((stream, remote)) => {
-                let (shared, tls) = (shared.clone(), tls.clone());
+                let Ok(permit) = permit else { return };
+                let (shared, permit) = (shared.clone(), Some(Arc::new(permit)));
                 let life = shared.life.clone();
-                match tls {
-                    None => drop(life.spawn("mqtt connection", async move {
-                        let _permit = permit;
-                        let _ = stream.set_nodelay(true); // only latency suffers
-                        connection::run(shared, Wire::mqtt(stream.into(), remote)).await;
-                    })),
-                    Some(tls) => drop(life.spawn("mqtt tls connection", async move {
-                        let _permit = permit;
-                        if let Some(socket) = Box::pin(handshake(&shared, stream, remote, tls)).await {
-                            connection::run(shared, Wire::mqtt(socket, remote)).await;
-                        }
-                    })),
-                }
+                let _ = stream.set_nodelay(true); // only latency suffers
+                let Some(tls) = tls.clone() else {
+                    let wire = Wire::mqtt(stream.into(), remote, permit);
+                    life.spawn("mqtt connection", connection::run(shared, wire, Bytes::new()));
+                    continue;
+                };
+                life.clone().spawn("mqtt tls handshake", async move {
+                    if let Some(socket) = handshake(&shared, stream, remote, tls).await {
+                        let wire = Wire::mqtt(socket, remote, permit);
+                        life.spawn("mqtt connection", connection::run(shared, wire, Bytes::new()));
+                    }
+                });
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -54,7 +55,6 @@ pub(super) async fn serve(shared: Arc<Shared>, listener: TcpListener, tls: Optio
 }
 
 async fn handshake(shared: &Shared, stream: TcpStream, remote: SocketAddr, tls: TlsAcceptor) -> Option<Socket> {
-    let _ = stream.set_nodelay(true); // only latency suffers
     match tokio::time::timeout(shared.settings.connect_timeout, tls.accept(stream)).await {
         Ok(Ok(stream)) => Some(Socket::from(stream)),
         Ok(Err(error)) => {

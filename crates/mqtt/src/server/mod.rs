@@ -87,7 +87,7 @@ impl MqttServer {
 
     /// Serves one connection that is already accepted, to its end.
     pub async fn connection(&self, socket: Socket, remote: SocketAddr) {
-        connection::run(self.0.clone(), Wire::mqtt(socket, remote)).await;
+        connection::run(self.0.clone(), Wire::mqtt(socket, remote, None), bytes::Bytes::new()).await;
     }
 
     /// The route of MQTT over WebSocket, at this path of the HTTP listener.

@@ -61,7 +61,7 @@ async fn serve(shared: Arc<Shared>, taken: Taken, handshake: Handshake) {
     drop(handshake);
     let permit = taken.permit();
     let wire = Wire::new(taken.socket, taken.remote, Framing::WebSocket, Some(permit));
-    connection::run_with(shared, wire, taken.read).await;
+    connection::run(shared, wire, taken.read).await;
 }
 
 fn refuse(error: HandshakeError) -> Response {

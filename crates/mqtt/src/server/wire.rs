@@ -97,8 +97,8 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) fn mqtt(socket: Socket, remote: SocketAddr) -> Arc<Self> {
-        Self::new(socket, remote, Framing::Mqtt, None)
+    pub(super) fn mqtt(socket: Socket, remote: SocketAddr, permit: Option<Permit>) -> Arc<Self> {
+        Self::new(socket, remote, Framing::Mqtt, permit)
     }
 
     pub(super) fn new(socket: Socket, remote: SocketAddr, framing: Framing, permit: Option<Permit>) -> Arc<Self> {
