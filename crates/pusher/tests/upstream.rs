@@ -1,5 +1,11 @@
 //! The client side against our own server side, over real sockets.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use std::{sync::Arc, time::Duration};
 
@@ -213,6 +219,9 @@ async fn after_a_restart_everything_is_subscribed_again_and_joins_are_true() {
     assert_eq!(ear.next().await.event(), Some("member_added"), "that is us");
     let presence = near.facts.get().channels.get("presence-room").unwrap().presence.clone().unwrap();
     assert_eq!((presence.count(), presence.me()), (1, Some("me")));
+    let told = near.facts.get().to_json();
+    let expected = json!({"ids": ["me"], "hash": {"me": {"n": 1}}, "count": 1, "me": "me"});
+    assert_eq!((&told["state"], &told["channels"]["presence-room"]["presence"]), (&json!("connected"), &expected));
     let other = Near::start(far.port, json!({"user_id": "other"}), &[("presence-room", "room")], &[]);
     let joined = ear.next().await;
     assert_eq!(&joined.payload[..], br#"{"user_id":"other","user_info":null}"#);

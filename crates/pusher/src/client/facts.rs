@@ -6,6 +6,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use serde_json::{Map, Value, json};
 use tokio::sync::broadcast;
 
 use crate::proto::{
@@ -60,6 +61,47 @@ pub struct Facts {
     pub signed_in: bool,
     /// The last error the server told.
     pub last_error: Option<String>,
+}
+
+impl ClientState {
+    /// The label for operators.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Initialized => "initialized",
+            Self::Connecting => "connecting",
+            Self::Connected => "connected",
+            Self::Unavailable => "unavailable",
+            Self::Failed => "failed",
+            Self::Disconnected => "disconnected",
+        }
+    }
+}
+
+impl Facts {
+    /// As JSON, for the admin API: `presence` with `ids`, `hash`, `count` and `me` as Pusher's own clients have it.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let channels = self.channels.iter().map(|(name, channel)| {
+            let presence = channel.presence.as_ref().map(|presence| {
+                let info =
+                    |info: Option<&str>| info.and_then(|text| serde_json::from_str(text).ok()).unwrap_or(Value::Null);
+                let hash: Map<String, Value> = presence.hash().map(|(id, text)| (id.to_owned(), info(text))).collect();
+                let ids: Vec<&str> = presence.ids().collect();
+                json!({ "ids": ids, "hash": hash, "count": presence.count(), "me": presence.me() })
+            });
+            let (live, count) = (channel.live, channel.subscription_count);
+            (name.clone(), json!({ "live": live, "subscription_count": count, "presence": presence }))
+        });
+        json!({
+            "state": self.state.label(),
+            "socket_id": self.socket_id,
+            "signed_in": self.signed_in,
+            "online": self.online,
+            "last_error": self.last_error,
+            "channels": channels.collect::<Map<_, _>>(),
+        })
+    }
 }
 
 /// What happened.

@@ -30,6 +30,14 @@ use crate::config::PusherUpstreamConfig;
 /// News that a slow listener may be behind by.
 const NEWS: usize = 256;
 
+/// Says whether a client can be made from this; what it reads are certificates alone.
+///
+/// # Errors
+/// As [`PusherClient::new`].
+pub fn check(url: &url::Url, config: &PusherUpstreamConfig) -> Result<(), SetupError> {
+    Settings::new(url, config).map(drop)
+}
+
 /// The client side of one Pusher upstream.
 #[derive(Debug)]
 pub struct PusherClient {

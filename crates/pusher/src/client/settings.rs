@@ -13,6 +13,9 @@ use crate::{config::PusherUpstreamConfig, proto::member::Member};
 /// Why a client cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
+    /// The URL is of another kind.
+    #[error("the URL of a Pusher server begins with pusher+ws:// or pusher+wss://")]
+    Scheme,
     /// The URL cannot be used.
     #[error("the URL of a Pusher server is pusher+ws://host:port/app/KEY, or pusher+wss://: {0}")]
     Url(&'static str),
@@ -64,7 +67,7 @@ impl Settings {
         let tls = match url.scheme() {
             "pusher+ws" | "ws" => false,
             "pusher+wss" | "wss" => true,
-            _ => return Err(SetupError::Url("the scheme is another")),
+            _ => return Err(SetupError::Scheme),
         };
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or(SetupError::Url("there is no host"))?;
         let port = url.port().unwrap_or(if tls { 443 } else { 80 });

@@ -1,6 +1,10 @@
-//! Pusher applications and mounts.
+//! Pusher applications and mounts, and Pusher upstreams.
 
-use ratatosk_pusher::config::{PusherAppConfig, PusherConfig};
+use ratatosk_connector::config_types::UpstreamConfig;
+use ratatosk_pusher::{
+    client::SetupError,
+    config::{PusherAppConfig, PusherConfig, PusherUpstreamConfig},
+};
 
 use super::Faults;
 use crate::config::path::KeyPath;
@@ -35,5 +39,19 @@ fn check_app(app: &PusherAppConfig, earlier: &[PusherAppConfig], at: &KeyPath, f
     }
     if app.secret.is_empty() {
         faults.add(at.key("secret"), "an empty secret protects nothing", "make one up, at least 20 characters long");
+    }
+}
+
+/// What is Pusher's own about an upstream: its URL names an application, and its inbound rules name exact channels.
+pub(super) fn upstream(config: &UpstreamConfig<PusherUpstreamConfig>, at: &KeyPath, faults: &mut Faults) {
+    for (index, rule) in config.inbound.iter().enumerate().filter(|(_, rule)| rule.from.is_wildcard()) {
+        let problem = format!("{:?} has a wildcard, and Pusher has none to subscribe with", rule.from.as_str());
+        faults.add(at.key("in").index(index).key("from"), problem, "name the channel exactly");
+    }
+    match ratatosk_pusher::client::check(&config.url, &config.options) {
+        // The scheme, the host and the certificates are judged for all upstreams alike.
+        Ok(()) | Err(SetupError::Scheme | SetupError::Tls(_) | SetupError::Http(_)) => {}
+        Err(SetupError::Option(key, problem)) => faults.add(at.key(key), problem, ""),
+        Err(SetupError::Url(problem)) => faults.add(at.key("url"), problem, "write pusher+ws://host:port/app/KEY"),
     }
 }

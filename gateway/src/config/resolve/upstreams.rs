@@ -7,7 +7,7 @@ use ratatosk_connector::{
 use ratatosk_core::Qos;
 use ratatosk_mqtt::config::{MqttUpstreamConfig, MqttVersion};
 
-use super::{Faults, sse, tls};
+use super::{Faults, pusher, sse, tls};
 use crate::config::{
     path::KeyPath,
     raw::UpstreamSection,
@@ -58,6 +58,7 @@ fn upstream(section: &UpstreamSection, at: &KeyPath, faults: &mut Faults) -> Ups
         }
         UpstreamSection::Pusher(config) => {
             let schemes = ["pusher+ws", "pusher+wss", "ws", "wss"];
+            pusher::upstream(config, at, faults);
             let options = UpstreamOptions::Pusher(config.options.clone());
             // The server leaves our own socket id out: what we publish does not come back, and a fingerprint would take
             // somebody else's equal message for ours.
