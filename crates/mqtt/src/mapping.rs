@@ -13,9 +13,7 @@ use std::{
 use bytes::Bytes;
 use bytestring::ByteString;
 use ratatosk_connector::upstream::hops;
-use ratatosk_core::{
-    Channel, Connector, Form, Message, Origin, Publication, Qos, message::Extras, stats::Stats,
-};
+use ratatosk_core::{Channel, Connector, Form, Message, Origin, Publication, Qos, message::Extras, stats::Stats};
 
 use crate::proto::{
     codec::{self, Publish, PublishProperties, Template, TemplateKind, UserProperty},
