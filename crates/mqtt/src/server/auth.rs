@@ -37,7 +37,7 @@ pub type AuthFuture<'a> = Pin<Box<dyn Future<Output = Result<Identity, ReasonCod
 
 /// Decides who may come in and what they may do.
 pub trait Authenticate: Send + Sync + 'static {
-    /// Judges user name and password.
+    /// Judges user name and password, and reports the judgement to the monitor where there was one.
     fn authenticate<'a>(&'a self, credentials: Credentials<'a>) -> AuthFuture<'a>;
 
     /// The methods of enhanced authentication; without any, each is refused with 0x8C.

@@ -57,12 +57,13 @@ async fn admit(shared: &Arc<Shared>, wire: &Arc<Wire>, already: &[u8]) -> Result
         }
     };
     let proved = if opening.link.auth_method.is_some() {
-        prove(shared, wire, &mut inbound, &opening).await?
+        let proved = prove(shared, wire, &mut inbound, &opening).await?;
+        let allowed = proved.is_ok();
+        shared.bus.monitor().emit(MonitorEvent::Authenticated { connector: *CONNECTOR, allowed });
+        proved
     } else {
         authenticate(shared, wire, &opening).await
     };
-    let allowed = proved.is_ok();
-    shared.bus.monitor().emit(MonitorEvent::Authenticated { connector: *CONNECTOR, allowed });
     let refusal = |reason| Refusal { version, reason };
     let (identity, auth_data) = match proved {
         Ok(proved) => proved,
