@@ -88,6 +88,7 @@ impl Bridge {
     /// a completed [`BridgeHandle::drain`], or when the handle and its clones are dropped.
     ///
     /// The outbound queue collects from this call on.
+    #[expect(clippy::new_ret_no_self, reason = "a bridge is what runs: its handle and its task")]
     pub fn new<C: ClientSide>(
         bus: &Bus,
         spec: BridgeSpec,

@@ -1,4 +1,4 @@
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 use super::*;
 use proptest::prelude::*;
 use ratatosk_core::{Bus, Origin, Publication, QueuePeer, SessionConfig, SubscribeOptions};

@@ -1,12 +1,12 @@
 //! The client side: joins a far MQTT broker as one upstream.
 //!
 //! [`MqttClient`] makes one connection at a time for a [`ratatosk_connector::upstream::Bridge`], on the codec
-//! that the server side uses. Why not on a client library: `docs/adr/0003-own-mqtt-client.md`.
+//! that the server side uses. Why not on a client library: `docs/adr/0005-own-mqtt-client.md`.
 
 mod handshake;
 mod link;
-mod names;
 mod options;
+mod pinger;
 mod session;
 mod subscriptions;
 mod translate;

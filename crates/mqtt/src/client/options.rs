@@ -221,7 +221,7 @@ fn will(config: &crate::config::WillConfig) -> Result<Will, OptionsError> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     fn resolve(url: &str, config: &MqttUpstreamConfig) -> Result<Options, OptionsError> {

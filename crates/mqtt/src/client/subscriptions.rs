@@ -9,9 +9,9 @@ use bytestring::ByteString;
 use ratatosk_connector::upstream::Port;
 use ratatosk_core::{Filter, Qos};
 
-use super::{names, session::Session};
+use super::session::Session;
 use crate::{
-    mapping::from_core,
+    mapping::{from_core, names},
     proto::codec::{Packet, ReasonCode, RetainHandling, Subscribe, SubscribeFilter, SubscribeOptions, Unsubscribe},
 };
 
@@ -121,10 +121,10 @@ impl Subscriptions {
     }
 
     fn path(&self, filter: &Filter) -> Option<ByteString> {
-        let path = names::filter(filter)?;
+        let path = names::of_filter(filter)?;
         Some(match &self.share {
             Some(name) => format!("$share/{name}/{path}").into(),
-            None => path,
+            None => path.into(),
         })
     }
 

@@ -10,9 +10,8 @@ use bytestring::ByteString;
 use ratatosk_connector::upstream::{Inbound, Outbound, hops};
 use ratatosk_core::Origin;
 
-use super::names;
 use crate::{
-    mapping,
+    mapping::{self, names},
     proto::codec::{Publish, PublishProperties, Qos},
 };
 
@@ -34,14 +33,10 @@ pub(super) struct Abilities {
 /// A publication of theirs as the bridge takes it. `None` if its topic has no name in the model.
 pub(super) fn inbound(mut publish: Publish) -> Option<Inbound> {
     let channel = names::channel(&publish.topic)?;
-    let reply_to = publish.properties.response_topic.take().and_then(|topic| names::channel(&topic));
     if publish.payload.len() <= COPIED {
         publish.payload = Bytes::copy_from_slice(&publish.payload);
     }
     let mut publication = mapping::to_publication(publish, channel, Origin::connector(*mapping::CONNECTOR));
-    if reply_to.is_some() {
-        publication.extras_mut().reply_to = reply_to;
-    }
     if let Some(extras) = &mut publication.extras
         && let Some(at) = extras.properties.iter().position(|(name, _)| &**name == TRACEPARENT)
     {
@@ -58,10 +53,10 @@ pub(super) fn inbound(mut publish: Publish) -> Option<Inbound> {
     })
 }
 
-/// A message of ours as a publication, without its packet id. `None` if its channel has no topic.
-pub(super) fn outbound(out: &Outbound, gateway_id: &str, can: Abilities, now: Instant) -> Option<Publish> {
+/// A message of ours as a publication, without its packet id.
+pub(super) fn outbound(out: &Outbound, gateway_id: &str, can: Abilities, now: Instant) -> Publish {
     let mut publish = mapping::to_publish(&out.message);
-    publish.topic = names::topic(&out.channel)?;
+    publish.topic = ByteString::from(&*names::topic(&out.channel));
     publish.qos = mapping::from_core(out.qos).min(can.max_qos);
     publish.retain = out.retain && can.retain;
     if can.v5 {
@@ -69,13 +64,13 @@ pub(super) fn outbound(out: &Outbound, gateway_id: &str, can: Abilities, now: In
     } else {
         publish.properties = PublishProperties::default();
     }
-    Some(publish)
+    publish
 }
 
 /// What depends on the way and on the time.
 fn add_properties(properties: &mut PublishProperties, out: &Outbound, gateway_id: &str, now: Instant) {
     properties.message_expiry = out.message.remaining(now).map(seconds);
-    properties.response_topic = out.reply_to.as_ref().and_then(names::topic);
+    properties.response_topic = out.reply_to.as_ref().map(|channel| ByteString::from(&*names::topic(channel)));
     if let Some(traceparent) = out.message.extras().and_then(|extras| extras.traceparent.as_deref()) {
         properties.user_properties.push((TRACEPARENT.into(), ByteString::from(traceparent)));
     }

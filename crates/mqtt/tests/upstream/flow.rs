@@ -7,7 +7,7 @@ use ratatosk_mqtt::{
 };
 
 use crate::{
-    bench::{Upstream, spec, within},
+    bench::{Upstream, eventually, spec, within},
     scripted::Server,
 };
 
@@ -75,13 +75,14 @@ async fn outbound_steps_are_repeated_on_a_resumed_session_and_not_started_anew()
     up.until("down").await;
     up.publish("a", "three", Level::AtLeastOnce);
     let mut second = server.welcome(true).await;
+    assert!(matches!(second.next().await, Some(Packet::Pubrel(ack)) if ack.packet_id == ids[1]));
     let Some(Packet::Publish(again)) = second.next().await else { panic!("no PUBLISH") };
     assert!(again.dup && again.payload == "one" && again.packet_id == Some(ids[0]));
-    assert!(matches!(second.next().await, Some(Packet::Pubrel(ack)) if ack.packet_id == ids[1]));
     let Some(Packet::Publish(new)) = second.next().await else { panic!("no PUBLISH") };
     assert!(!new.dup && new.payload == "three" && !ids.contains(&new.packet_id.unwrap()), "{new:?} {ids:?}");
     second.send(&Packet::Puback(Ack::new(ids[0], ReasonCode::SUCCESS))).await;
     second.send(&Packet::Pubcomp(Ack::new(ids[1], ReasonCode::PACKET_ID_NOT_FOUND))).await;
+    eventually("acknowledged", || up.handle.queue_depth().messages == 1).await;
     drop(second);
     // The session is gone, and with it what the broker knew: everything unfinished starts anew, in order.
     let mut third = server.welcome(false).await;
