@@ -11,6 +11,7 @@ needs=(
   "chromium chromium"
   "openssl openssl"
   "curl curl"
+  "nginx nginx"
   "node nodejs"
   "npm npm"
 )
@@ -26,6 +27,7 @@ install_packages() {
   done
   # Debian's python3 has the venv module but not ensurepip until python3-venv is there.
   python3 -c 'import venv, ensurepip' >/dev/null 2>&1 || missing+=(python3 python3-venv)
+  [ -e /usr/lib/nginx/modules/ngx_nchan_module.so ] || missing+=(libnginx-mod-nchan)
   [ ${#missing[@]} -eq 0 ] && return
 
   have apt-get || die "please install: ${missing[*]} (this script knows only apt-get)"

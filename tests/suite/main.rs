@@ -1,2 +1,18 @@
 //! Black-box tests, one module per behaviour or stock client. Every test starts its own gateway.
 
+mod architecture;
+mod bayeux_clients;
+mod bridge_mosquitto;
+mod drain;
+mod mercure;
+mod metrics;
+mod mqtt_clients;
+mod mqtt_mosquitto;
+mod pusher_js;
+mod pusher_sdks;
+mod sse_browser;
+mod sse_input;
+mod sse_nchan;
+mod sse_resume;
+mod sse_slow;
+mod sse_stream;
