@@ -48,7 +48,7 @@ pub(super) fn start(resolved: &Resolved, bus: &Bus, life: &Lifecycle) -> anyhow:
 }
 
 fn spawn<C: ClientSide>(bus: &Bus, life: &Lifecycle, spec: BridgeSpec, client: C) -> BridgeHandle {
-    let (handle, task) = Bridge::build(bus, spec, client);
+    let (handle, task) = Bridge::new(bus, spec, client);
     life.spawn("upstream", task);
     handle
 }
