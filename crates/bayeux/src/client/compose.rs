@@ -91,7 +91,7 @@ pub(super) fn publication(outbound: &Outbound, id: u64, client_id: &str, gateway
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
     use super::*;
 
     #[test]

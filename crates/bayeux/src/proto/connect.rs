@@ -51,7 +51,8 @@ impl<M: Item> Session<M> {
             interval,
         };
         let held = context.alone && context.may_hold && !first && !self.event_source && !again;
-        if held && hold.deadline > now && !(self.queue_goes_with_connect(context) && !self.queue.is_empty()) {
+        let carries = self.queue_goes_with_connect(context) && !self.queue.is_empty();
+        if held && hold.deadline > now && !carries {
             self.hold = Some(Box::new(hold));
             effects.held = true;
             return;

@@ -111,7 +111,7 @@ impl<M: Item> Session<M> {
             }
         }
         match &*channel {
-            "/meta/connect" => return self.on_connect(message, context, replies, effects),
+            "/meta/connect" => self.on_connect(message, context, replies, effects),
             "/meta/disconnect" => {
                 self.end(EndReason::Disconnect);
                 effects.ended = self.ended;

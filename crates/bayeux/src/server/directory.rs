@@ -15,9 +15,11 @@ use crate::{proto::Millis, server::live::Live};
 /// Sessions, in shards so that requests of different sessions do not wait for each other.
 #[derive(Debug)]
 pub(crate) struct Directory {
-    shards: Box<[RwLock<HashMap<Arc<str>, Arc<Live>>>]>,
+    shards: Box<[RwLock<Shard>]>,
     count: AtomicUsize,
 }
+
+type Shard = HashMap<Arc<str>, Arc<Live>>;
 
 const SHARDS: usize = 16;
 
@@ -28,7 +30,7 @@ impl Default for Directory {
 }
 
 impl Directory {
-    fn shard(&self, id: &str) -> Option<&RwLock<HashMap<Arc<str>, Arc<Live>>>> {
+    fn shard(&self, id: &str) -> Option<&RwLock<Shard>> {
         // Ids are random, so any of their bytes spreads them well.
         let sum = id.bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
         self.shards.get(sum % SHARDS)

@@ -379,10 +379,8 @@ impl Live {
                 link.stream.send(link.frame.wrap(&array));
                 self.count(&waiting, array.len());
             }
-        } else if inner.session.should_answer() {
-            if !self.release_if_gone(inner) {
-                self.answer(inner);
-            }
+        } else if inner.session.should_answer() && !self.release_if_gone(inner) {
+            self.answer(inner);
         }
     }
 

@@ -54,7 +54,6 @@ impl BayeuxServer {
     }
 
     /// The routes of every configured path.
-    #[must_use]
     pub fn router(&self) -> Router {
         web::router(&self.0)
     }

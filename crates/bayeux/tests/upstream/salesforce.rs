@@ -51,11 +51,9 @@ async fn cometd(
                     reply["advice"] = json!({"reconnect": "retry", "interval": 5, "timeout": 110_000});
                 }
             }
-            "/meta/subscribe" => {
-                if message["ext"]["replay"]["/theirs/**"] == 41 {
-                    reply["successful"] = json!(false);
-                    reply["error"] = json!("400::The replayId {41} you provided was invalid.");
-                }
+            "/meta/subscribe" if message["ext"]["replay"]["/theirs/**"] == 41 => {
+                reply["successful"] = json!(false);
+                reply["error"] = json!("400::The replayId {41} you provided was invalid.");
             }
             _ => {}
         }
