@@ -40,7 +40,11 @@ pub(super) fn start(resolved: &Resolved, bus: &Bus, life: &Lifecycle) -> anyhow:
                 let spec = BridgeSpec { queue: queue(&options.buffer), ..spec(upstream, "pusher") };
                 spawn(bus, life, spec, client)
             }
-            other => anyhow::bail!("upstream {}: kind {} is not there yet", upstream.name, other.kind()),
+            UpstreamOptions::Bayeux(options) => {
+                let client = ratatosk_bayeux::client::BayeuxClient::new(&upstream.url, options)?;
+                let spec = BridgeSpec { queue: queue(&options.buffer), ..spec(upstream, "bayeux") };
+                spawn(bus, life, spec, client)
+            }
         };
         handles.push(handle);
     }
