@@ -50,6 +50,8 @@ impl Number {
 pub struct Order {
     last: Option<Number>,
     misses: u8,
+    /// An id with a letter was seen: the base is 36, and `20` does not follow `19`.
+    letters: bool,
 }
 
 impl Order {
@@ -59,16 +61,22 @@ impl Order {
         if self.misses >= PATIENCE {
             return Turn::Now;
         }
-        let gap = id.and_then(Number::read).and_then(|number| number.gap_after(self.last?));
+        let gap = self.read(id).and_then(|number| number.gap_after(self.last?));
         match gap {
             Some(1..WINDOW) => Turn::Wait,
             _ => Turn::Now,
         }
     }
 
+    fn read(&self, id: Option<&str>) -> Option<Number> {
+        let number = id.and_then(Number::read)?;
+        Some(if self.letters { Number { decimal: None, ..number } } else { number })
+    }
+
     /// A message with this id was processed.
     pub fn passed(&mut self, id: Option<&str>) {
-        let Some(number) = id.and_then(Number::read) else { return };
+        let Some(number) = self.read(id) else { return };
+        self.letters |= number.decimal.is_none();
         // A late one does not set the count back.
         if self.last.is_none_or(|last| number.gap_after(last).is_some_and(|gap| gap < WINDOW)) {
             if self.judge(id) == Turn::Now && self.misses < PATIENCE {
@@ -112,6 +120,8 @@ mod tests {
             assert_eq!(after(&[last]).judge(Some(next)), Turn::Now, "{last} {next}");
         }
         assert_eq!(Order::default().judge(Some("7")), Turn::Now);
+        assert_eq!(after(&["\"19\""]).judge(Some("\"20\"")), Turn::Now);
+        assert_eq!(after(&["\"18\"", "\"a\"", "\"19\""]).judge(Some("\"20\"")), Turn::Wait, "base 36");
         assert_eq!(after(&["1"]).judge(None), Turn::Now);
     }
 

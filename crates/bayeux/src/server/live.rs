@@ -32,7 +32,7 @@ use crate::{
 const SUPERSEDED: &[u8] = b"another /meta/connect of this session has taken its place";
 
 /// How long a request waits for those that it has overtaken.
-const OVERTAKEN: Duration = Duration::from_millis(100);
+const OVERTAKEN: Duration = Duration::from_millis(300);
 
 /// What waits for a session.
 #[derive(Debug, Clone)]
