@@ -385,3 +385,45 @@ async fn draining_tells_clients_to_come_back() {
     let last = probe.response().await.messages().remove(0);
     assert_eq!(last["advice"]["reconnect"], "retry");
 }
+
+/// A polling connection is served on its bare socket, but who may come in is judged by the layers around the router.
+#[tokio::test]
+async fn other_credentials_on_the_same_connection_are_judged_anew() {
+    use axum::{
+        extract::Request,
+        middleware::{Next, from_fn},
+        response::IntoResponse,
+    };
+    async fn guard(request: Request, next: Next) -> axum::response::Response {
+        let known = request.headers().get("authorization").is_some_and(|value| value == "Basic known");
+        if known { next.run(request).await } else { http::StatusCode::UNAUTHORIZED.into_response() }
+    }
+    let server = Server::layered(json!({}), |router| router.layer(from_fn(guard))).await;
+    let request = |headers: &str| server.request(&handshake(json!({})), headers);
+    let mut connection = Pending::open(&server, request("Authorization: Basic known\r\n")).await;
+    for (headers, status) in [
+        ("Authorization: Basic known\r\n", 200),
+        ("", 401),
+        ("Authorization: Basic other\r\n", 401),
+        ("Authorization: Basic known\r\n", 200),
+    ] {
+        assert_eq!(connection.next().await.status, if status == 401 { 200 } else { status }, "the one before");
+        connection.send(request(headers)).await;
+        assert_eq!(connection.next().await.status, status, "{headers}");
+        connection.send(request("Authorization: Basic known\r\n")).await;
+    }
+}
+
+/// Requests for other paths on a polling connection reach the router, and polling goes on after them.
+#[tokio::test]
+async fn a_polling_connection_serves_other_paths_too() {
+    let hello = |router: axum::Router| router.route("/hello", axum::routing::get(async || "hello"));
+    let server = Server::layered(json!({}), hello).await;
+    let mut connection = Pending::open(&server, server.request(&handshake(json!({})), "")).await;
+    for _ in 0..3 {
+        assert_eq!(connection.next().await.status, 200);
+        connection.send(format!("GET /hello HTTP/1.1\r\nHost: {}\r\n\r\n", server.address)).await;
+        assert_eq!(connection.next().await.body, "hello");
+        connection.send(server.request(&handshake(json!({})), "")).await;
+    }
+}

@@ -32,7 +32,16 @@ impl Server {
         Self::with_origins(config, &["*"]).await
     }
 
+    /// With more around its routes.
+    pub(crate) async fn layered(config: Value, layers: impl FnOnce(axum::Router) -> axum::Router) -> Self {
+        Self::build(config, &["*"], layers).await
+    }
+
     pub(crate) async fn with_origins(config: Value, origins: &[&str]) -> Self {
+        Self::build(config, origins, |router| router).await
+    }
+
+    async fn build(config: Value, origins: &[&str], layers: impl FnOnce(axum::Router) -> axum::Router) -> Self {
         let config: BayeuxConfig = serde_json::from_value(config).unwrap();
         let (bus, life) = (Bus::in_memory(), Lifecycle::default());
         let origins = Origins::new(origins.iter().copied());
@@ -40,7 +49,7 @@ impl Server {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let http = HttpListener { listener, tls: None, limits: HttpLimits::default() };
-        life.spawn("listener", http.serve(bayeux.router(), life.clone()));
+        life.spawn("listener", http.serve(layers(bayeux.router()), life.clone()));
         Self { bus, life, bayeux, address }
     }
 
@@ -150,6 +159,15 @@ impl Pending {
         let mut stream = TcpStream::connect(&server.address).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         Self(stream)
+    }
+
+    /// Sends another request on the same connection.
+    pub(crate) async fn send(&mut self, request: String) {
+        self.0.write_all(request.as_bytes()).await.unwrap();
+    }
+
+    pub(crate) async fn next(&mut self) -> Response {
+        tokio::time::timeout(PATIENCE, read(&mut self.0)).await.expect("an answer in time")
     }
 
     pub(crate) async fn response(mut self) -> Response {

@@ -3,7 +3,7 @@
 use std::{io, sync::Arc, time::Duration};
 
 use bytes::{Buf, BytesMut};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue, header};
 use ratatosk_connector::http::{Problem, Resume, Taken};
 
 use super::{
@@ -30,6 +30,7 @@ pub(super) async fn serve(mount: Arc<Mount>, taken: Taken, headers: HeaderMap, b
         mount,
         buffer: BytesMut::from(&taken.read[..]),
         keep: !asks_to_close(&headers),
+        credentials: headers.get(header::AUTHORIZATION).cloned(),
     };
     connection.exchange(&headers, body).await;
     drop((headers, taken.read));
@@ -37,7 +38,7 @@ pub(super) async fn serve(mount: Arc<Mount>, taken: Taken, headers: HeaderMap, b
 }
 
 fn asks_to_close(headers: &HeaderMap) -> bool {
-    headers.get(http::header::CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
+    headers.get(header::CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
 }
 
 /// How a connection goes on.
@@ -52,6 +53,9 @@ struct Connection {
     mount: Arc<Mount>,
     buffer: BytesMut,
     keep: bool,
+    /// What the first request was let in with. One with other credentials is judged anew, by the router's layers: a
+    /// proxy can send the requests of many users over one connection.
+    credentials: Option<HeaderValue>,
 }
 
 impl Connection {
@@ -133,6 +137,9 @@ impl Connection {
         match head::read(&self.buffer, limit, |path| self.mount.is_mounted(path)) {
             Head::Partial => None,
             Head::Foreign => Some(Next::Foreign),
+            Head::Post(post) if post.headers.get(header::AUTHORIZATION) != self.credentials.as_ref() => {
+                Some(Next::Foreign)
+            }
             Head::Post(post) if self.buffer.len() < post.start + post.length => None,
             Head::Post(post) => Some(Next::Request(post)),
         }
