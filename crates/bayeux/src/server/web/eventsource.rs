@@ -68,10 +68,12 @@ fn head(mount: &Mount, request: &Request) -> Vec<u8> {
 
 async fn serve(mount: Arc<Mount>, live: Arc<Live>, taken: Taken, head: Vec<u8>) {
     let _counted = taken.permit();
-    if taken.socket.write_all(&head).await.is_err() {
+    let Taken { socket, read, .. } = taken;
+    drop(read); // hyper's buffer, 8 KiB even where nothing is in it
+    if socket.write_all(&head).await.is_err() {
         return;
     }
-    let connection = Connection::open(&mount, taken.socket, Wire::EventSource);
+    let connection = Connection::open(&mount, socket, Wire::EventSource);
     {
         let mut inner = live.lock();
         if inner.session.ended().is_some() {

@@ -57,6 +57,7 @@ async fn serve(mount: Arc<Mount>, taken: Taken, answer: Vec<u8>, browser: Option
         return;
     }
     let mut buffer = BytesMut::from(&read[..]);
+    drop((answer, read)); // `read` is hyper's buffer: 8 KiB even where nothing is in it
     let connection = Connection::open(&mount, socket, Wire::WebSocket);
     let limit = mount.config.limits.body.as_usize();
     let mut reader = Reader { connection: &connection, messages: Messages::new(limit), browser };
