@@ -126,9 +126,9 @@ pub struct MqttUpstreamConfig {
     /// MQTT 5; 20 in MQTT 3.1.1, whose brokers cannot say how many they take and may close the connection on more.
     #[schemars(range(min = 1))]
     pub max_inflight: Option<u16>,
-    /// For brokers that acknowledge before they have saved (Mosquitto with `autosave`): how long an acknowledgement is
-    /// doubted. When the connection breaks before that, the step is repeated, so that a broker that was killed
-    /// loses nothing and, with QoS 2, takes nothing twice. It delays QoS 2 by as much.
+    /// For brokers that acknowledge before they have saved, such as Mosquitto: how long an acknowledgement is doubted. When
+    /// the connection breaks before that, the step is repeated, so that a broker that is killed, and saves more often
+    /// than this, loses nothing and takes nothing twice with QoS 2. It delays QoS 2 by as much.
     pub settle: Duration,
     /// The largest packet taken from the broker.
     pub max_packet_size: Size,

@@ -61,14 +61,21 @@ pub struct Status {
     pub queue: QueueDepth,
 }
 
-/// Keeps the status and raises `upstream_status` when up, down or the reason changes.
+/// Keeps the status and raises `upstream_status` when it changes between up and down, and when the peer's refusal ends
+/// all attempts. Another reason for the same state is logged alone.
 #[derive(Debug)]
 pub(super) struct Board {
     upstream: Arc<str>,
     monitor: Monitor,
     status: watch::Sender<Status>,
-    /// What was last told: up or down, and why.
-    told: parking_lot::Mutex<Option<(bool, Arc<str>)>>,
+    told: parking_lot::Mutex<Told>,
+}
+
+/// What was last told.
+#[derive(Debug, Default)]
+struct Told {
+    state: Option<State>,
+    reason: Arc<str>,
 }
 
 impl Board {
@@ -91,13 +98,8 @@ impl Board {
 
     /// Moves on. A new attempt after a failure tells nobody anything: it is still down for the old reason.
     pub(super) fn set(&self, state: State, reason: &Arc<str>) {
-        let news = match state {
-            State::Connecting => None,
-            State::Up => Some((true, Arc::from(""))),
-            _ => Some((false, reason.clone())),
-        };
-        if let Some((up, reason)) = news {
-            self.tell(up, &reason);
+        if state != State::Connecting {
+            self.tell(state, reason);
         }
         self.status.send_modify(|status| {
             if status.state != state {
@@ -109,19 +111,23 @@ impl Board {
         });
     }
 
-    fn tell(&self, up: bool, reason: &Arc<str>) {
+    fn tell(&self, state: State, reason: &Arc<str>) {
+        let up = state == State::Up;
         let mut told = self.told.lock();
-        if told.as_ref() == Some(&(up, reason.clone())) {
-            return;
-        }
-        *told = Some((up, reason.clone()));
+        let same_side = told.state.is_some_and(|last| (last == State::Up) == up);
+        let refused = state == State::Refused && told.state != Some(State::Refused);
+        let same = same_side && told.reason == *reason;
+        *told = Told { state: Some(state), reason: reason.clone() };
         drop(told);
         let (upstream, reason) = (self.upstream.clone(), reason.clone());
         match up {
+            _ if same => {}
             true => tracing::info!(%upstream, "upstream is up"),
             false => tracing::warn!(%upstream, %reason, "upstream is down"),
         }
-        self.monitor.emit(MonitorEvent::UpstreamStatus { upstream, up, reason });
+        if !same_side || refused {
+            self.monitor.emit(MonitorEvent::UpstreamStatus { upstream, up, reason });
+        }
     }
 
     pub(super) fn ping(&self, round_trip: Duration) {

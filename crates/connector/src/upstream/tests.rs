@@ -165,7 +165,7 @@ async fn status_is_told_on_change_and_reconnects_follow_losses() {
     within(bench.attempts.recv()).await;
     bench.end(Ended::lost("connection refused")).await;
     assert_eq!(bench.event().await, "down connection refused");
-    bench.end(Ended::lost("connection refused")).await; // told once
+    bench.end(Ended::lost("connection timed out")).await; // still down: told once
     bench
         .run(|port| {
             port.up();
@@ -193,7 +193,11 @@ async fn status_is_told_on_change_and_reconnects_follow_losses() {
 #[tokio::test]
 async fn a_permanent_error_stops_until_it_is_resumed() {
     let mut bench = Bench::new(spec(&[], &[]));
-    within(bench.attempts.recv()).await;
+    bench.end(Ended::lost("connection refused")).await;
+    assert_eq!(bench.event().await, "down connection refused");
+    for _ in 0..2 {
+        within(bench.attempts.recv()).await.unwrap();
+    }
     bench.end(Ended::refused("bad user name or password")).await;
     assert_eq!(bench.event().await, "down bad user name or password");
     assert!(within(bench.handle.reached(State::Refused)).await);

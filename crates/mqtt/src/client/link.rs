@@ -151,10 +151,15 @@ impl<'a> Link<'a> {
     /// What the broker sent right after CONNACK, our subscriptions, and a first ping that measures the way.
     fn start(&mut self) -> Result<(), Ended> {
         self.subscribe();
-        if self.pinger.is_on() {
+        self.measure();
+        self.packets()
+    }
+
+    /// The first ping, once no other answer is awaited; if that does not come about, the clock sends it.
+    fn measure(&mut self) {
+        if self.pinger.is_new() && self.subscriptions.is_quiet() {
             self.ping();
         }
-        self.packets()
     }
 
     fn send(&mut self, packet: &Packet) {

@@ -7,6 +7,7 @@ mod handshake;
 mod link;
 mod options;
 mod pinger;
+mod quick;
 mod session;
 mod subscriptions;
 mod translate;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant as Tick, Interval, MissedTickBehavior, interval_at};
 
 /// The longest wait for an answer to a ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
@@ -22,6 +22,12 @@ impl Pinger {
         Self { every, last: None, unanswered: None, patience: None }
     }
 
+    /// Whether the first ping is still to be sent. It is best sent when nothing else is on the way: a server that
+    /// leaves Nagle's algorithm on holds its answer back otherwise.
+    pub(super) fn is_new(&self) -> bool {
+        self.is_on() && self.last.is_none()
+    }
+
     pub(super) fn is_on(&self) -> bool {
         !self.every.is_zero()
     }
@@ -29,7 +35,8 @@ impl Pinger {
     /// How often to look at the clock.
     pub(super) fn ticks(&self) -> Interval {
         let every = if self.is_on() { (self.every / 4).min(Duration::from_secs(1)) } else { Duration::from_secs(1) };
-        let mut ticks = interval(every.max(Duration::from_millis(50)));
+        let every = every.max(Duration::from_millis(50));
+        let mut ticks = interval_at(Tick::now() + every, every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ticks
     }

@@ -64,6 +64,11 @@ impl Subscriptions {
         packets
     }
 
+    /// Whether no answer is awaited.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     fn subscribe(&mut self, chunk: &[(Filter, Qos)], session: &mut Session, port: &mut Port) -> Option<Packet> {
         let id = self.request_id(session)?;
         let mut asked = Vec::new();

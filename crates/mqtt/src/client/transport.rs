@@ -19,7 +19,7 @@ use tokio_tungstenite::{
     },
 };
 
-use super::{options::Address, websocket::WebSocketBytes};
+use super::{options::Address, quick::Quick, websocket::WebSocketBytes};
 
 /// Both directions of a connection.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -56,7 +56,7 @@ pub(super) async fn open(
     }
 }
 
-async fn connect(address: &Address) -> Result<TcpStream, TransportError> {
+async fn connect(address: &Address) -> Result<Quick, TransportError> {
     let failed = |source| TransportError::Tcp { host: address.host.clone(), port: address.port, source };
     let tcp = TcpStream::connect((address.host.as_str(), address.port)).await.map_err(failed)?;
     tcp.set_nodelay(true).map_err(failed)?;
@@ -64,13 +64,13 @@ async fn connect(address: &Address) -> Result<TcpStream, TransportError> {
     let keepalive =
         socket2::TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15));
     socket2::SockRef::from(&tcp).set_tcp_keepalive(&keepalive).map_err(failed)?;
-    Ok(tcp)
+    Ok(Quick(tcp))
 }
 
 async fn secure(
     address: &Address,
     options: &ClientTlsConfig,
-    tcp: TcpStream,
+    tcp: Quick,
 ) -> Result<impl Stream + use<>, TransportError> {
     // RFC 7301: over WebSocket the protocol is HTTP/1.1; plain MQTT has the registered name `mqtt`.
     let alpn: &[&[u8]] = if address.path.is_some() { &[b"http/1.1"] } else { &[] };

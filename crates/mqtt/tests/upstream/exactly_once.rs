@@ -1,6 +1,10 @@
 //! QoS 1 and 2 over connections that break all the time: none lost, and none twice with QoS 2.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use ratatosk_core::Qos as Level;
 use ratatosk_mqtt::{
@@ -34,7 +38,8 @@ async fn a_broker_with_perfect_memory_and_a_bad_network() {
         }
         let broker = tokio::time::timeout(LONG, broker).await.unwrap().unwrap();
         let twice = collect(&mut seen, COUNT - 1).await;
-        assert!(twice.iter().all(|n| n % 2 == 1), "QoS 2 came in twice: {twice:?}");
+        let exact: Vec<u32> = twice.into_iter().filter(|n| n % 2 == 0).collect();
+        assert!(exact.is_empty(), "QoS 2 came in twice: {exact:?}");
         assert!(up.handle.status().connections > 10, "too few cuts to prove anything");
         let mut times: HashMap<&str, u32> = HashMap::new();
         broker.taken.iter().for_each(|(_, payload)| *times.entry(payload).or_default() += 1);
@@ -72,15 +77,22 @@ async fn collect(seen: &mut Subscriber, last: u32) -> Vec<u32> {
     twice
 }
 
-/// Mosquitto saves after each turn of its loop, but acknowledges within it: when it is killed in between, it has
-/// forgotten what it acknowledged. `settle` is made for that.
+/// Mosquitto acknowledges first and saves later: when it is killed in between, it has forgotten what it acknowledged.
+/// `settle` is made for that.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mosquitto_that_is_killed_ten_times_during_20000_messages() {
     for (version, count) in [(MqttVersion::V5, 20_000), (MqttVersion::V311, 4_000)] {
-        let mut broker = Mosquitto::with(SAVES, "");
-        let config = |name| MqttUpstreamConfig { settle: "50ms".parse().unwrap(), ..kept(name, version) };
-        let to = Upstream::new(&broker.url(), &config("to"), spec(&[], &[("x/#", "x/#")]));
-        let from = Upstream::new(&broker.url(), &config("from"), spec(&[("x/#", "y/#")], &[]));
+        let broker = Arc::new(Mutex::new(Mosquitto::with(SAVES, "")));
+        tokio::task::block_in_place(|| broker.lock().unwrap().kill_and_start_again());
+        let saver = save_often(broker.clone());
+        let url = broker.lock().unwrap().url();
+        let config = |name| MqttUpstreamConfig {
+            settle: "250ms".parse().unwrap(),
+            max_inflight: Some(1000),
+            ..kept(name, version)
+        };
+        let to = Upstream::new(&url, &config("to"), spec(&[], &[("x/#", "x/#")]));
+        let from = Upstream::new(&url, &config("from"), spec(&[("x/#", "y/#")], &[]));
         let mut seen = from.subscribe("y/#");
         eventually("subscribed", || from.handle.status().subscriptions == 1).await;
         let mut random = fastrand::Rng::with_seed(7);
@@ -96,24 +108,38 @@ async fn a_mosquitto_that_is_killed_ten_times_during_20000_messages() {
                 tokio::time::sleep(Duration::from_micros(random.u64(0..20_000))).await;
                 let connections = || to.handle.status().connections.min(from.handle.status().connections);
                 let before = connections();
-                tokio::task::block_in_place(|| broker.kill_and_start_again());
+                tokio::task::block_in_place(|| broker.lock().unwrap().kill_and_start_again());
                 eventually("joined again", || connections() > before).await;
             }
         }
         eventually("all sent", || depth() == 0).await;
         to.publish("x/2", &count.to_string(), Level::ExactlyOnce);
         let twice = collect(&mut seen, count).await;
-        assert!(twice.iter().all(|n| n % 2 == 1), "{version:?}: QoS 2 came in twice: {twice:?}");
+        let exact: Vec<u32> = twice.into_iter().filter(|n| n % 2 == 0).collect();
+        assert!(exact.is_empty(), "{version:?}: QoS 2 came in twice: {exact:?}");
         assert!(to.handle.status().connections > 10 && from.handle.status().connections > 10);
+        saver.abort();
     }
 }
 
-/// The most that Mosquitto can do to keep its state.
+/// Mosquitto's `autosave_on_changes` does not count what happens to messages in flight, so it is told to save.
+fn save_often(broker: Arc<Mutex<Mosquitto>>) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            // Not while it is being started: the signal would end it before its handler is in place.
+            if let Ok(broker) = broker.try_lock() {
+                broker.save();
+            }
+        }
+    })
+}
+
 const SAVES: &str = "allow_anonymous true
 persistence true
 persistence_location {dir}/
 autosave_on_changes true
 autosave_interval 1
 max_queued_messages 0
-max_inflight_messages 100
+max_inflight_messages 1000
 ";

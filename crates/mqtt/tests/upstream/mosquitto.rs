@@ -47,9 +47,17 @@ impl Mosquitto {
         }
     }
 
+    /// Asks it to write its state to its file now.
+    pub(crate) fn save(&self) {
+        let Some(child) = &self.child else { return };
+        rustix::process::kill_process(rustix::process::Pid::from_child(child), rustix::process::Signal::USR1).unwrap();
+    }
+
     pub(crate) fn kill_and_start_again(&mut self) {
         self.kill();
         self.start_again();
+        // Served by its main loop, so its signal handlers are in place.
+        self.publish(&["-t", "started", "-m", "1"]);
     }
 
     pub(crate) fn start_again(&mut self) {

@@ -67,6 +67,7 @@ impl Link<'_> {
                     return self.violated("SUBACK does not fit its SUBSCRIBE");
                 }
                 self.subscribe();
+                self.measure();
                 Ok(())
             }
             Packet::Unsuback(unsuback) => {
