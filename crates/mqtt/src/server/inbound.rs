@@ -89,6 +89,9 @@ impl Inbound {
                 Ok(None) => {}
                 Err(error) => return Ok(Err(error)),
             }
+            if let Some(end) = wire.ended() {
+                return Err(end);
+            }
             if self.read(wire)? == Read::Blocked && wire.socket.readable().await.is_err() {
                 return Err(End::silent(EndReason::Io));
             }
@@ -113,7 +116,9 @@ impl Inbound {
                 Opcode::Pong => {}
                 Opcode::Close => {
                     wire.control(&websocket::close(1000, ""));
-                    return Err(End::silent(EndReason::Closed));
+                    // Not at once: a DISCONNECT that came in front of it is to be heard, since it voids the will.
+                    wire.end(End::silent(EndReason::Closed));
+                    return Ok(());
                 }
                 // MQTT is bytes; anything else closes the connection (MQTT 5, 6.0.0-1).
                 Opcode::Text => {
