@@ -4,13 +4,16 @@
 //! The gateway under test is `target/{profile}/ratatosk` next to the running test executable (or `RATATOSK_BIN`); `make test`
 //! builds it first. Every server listens on a free loopback port of its own, so tests run side by side in any order.
 
+pub mod bayeux;
 pub mod gateway;
 pub mod http;
 pub mod metrics;
 pub mod mosquitto;
+pub mod mqtt;
 pub mod ports;
 pub mod process;
 pub mod proxy;
+pub mod pusher;
 pub mod script;
 pub mod sse;
 pub mod tls;

@@ -141,6 +141,9 @@ pub struct Received {
     pub retain: bool,
     /// The payload.
     pub payload: Vec<u8>,
+    /// MQTT 5: content type, response topic, correlation data, remaining expiry, user properties, subscription identifiers, as
+    /// `mosquitto_sub` writes them.
+    pub properties: [String; 6],
 }
 
 /// A running `mosquitto_sub`.
@@ -163,7 +166,7 @@ impl Subscriber {
     pub fn launch(port: u16, filter: &str, arguments: &[&str]) -> Self {
         let mut command = Command::new("stdbuf");
         command.args(["-oL", "mosquitto_sub", "-d", "-h", "127.0.0.1", "-p", &port.to_string(), "-t", filter]);
-        command.args(["-F", "MESSAGE\t%t\t%q\t%r\t%x"]).args(arguments);
+        command.args(["-F", "MESSAGE\t%t\t%q\t%r\t%x\t%C\t%R\t%D\t%E\t%P\t%S"]).args(arguments);
         Self { process: Process::spawn("mosquitto_sub", command), seen: 0 }
     }
 
@@ -188,5 +191,6 @@ fn received(line: &str) -> Option<Received> {
         qos: parts.next()?.parse().ok()?,
         retain: parts.next()? == "1",
         payload: hex::decode(parts.next()?).ok()?,
+        properties: std::array::from_fn(|_| parts.next().unwrap_or_default().to_owned()),
     })
 }

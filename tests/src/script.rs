@@ -1,6 +1,8 @@
 //! Stock clients in their own language. A script gets one JSON argument, writes one JSON object per line on standard output
 //! (`{"event": NAME, ...}`), and reads commands the same way from standard input.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::process::{ChildStdin, Command};
@@ -13,7 +15,8 @@ pub struct Script {
     /// The process, for its log and for signals.
     pub process: Process,
     stdin: Option<ChildStdin>,
-    seen: usize,
+    /// How far each event's name has been read.
+    seen: HashMap<String, usize>,
 }
 
 impl Script {
@@ -37,10 +40,10 @@ impl Script {
         command.arg(argument.to_string());
         let mut process = Process::spawn(name, command);
         let stdin = Some(process.take_stdin());
-        Self { process, stdin, seen: 0 }
+        Self { process, stdin, seen: HashMap::new() }
     }
 
-    /// Waits for the next event of that name, passing over others.
+    /// Waits for the next event of that name. Events of other names keep their place: each name is a queue of its own.
     ///
     /// # Panics
     /// When the script reports an error or ends first.
@@ -50,8 +53,9 @@ impl Script {
             assert!(event == "error" || value["event"] != "error", "the script reports {value}");
             (value["event"] == event).then_some(value)
         };
-        let (value, seen) = self.process.find_line(&format!("the event {event:?}"), self.seen, pick).await;
-        self.seen = seen;
+        let from = self.seen.get(event).copied().unwrap_or(0);
+        let (value, next) = self.process.find_line(&format!("the event {event:?}"), from, pick).await;
+        self.seen.insert(event.to_owned(), next);
         value
     }
 

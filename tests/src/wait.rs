@@ -5,7 +5,7 @@ use std::future::Future;
 use std::time::Duration;
 
 /// How long anything may take before the test gives up. Not a measure of speed: it only turns a hang into a failure.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs `future`, and fails naming `what` when it does not end in time.
 ///

@@ -4,19 +4,20 @@ import { createServer } from 'node:http'
 import { dirname, extname, join, normalize } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { chromium } from 'playwright-core'
-import { emit } from './io.mjs'
+import { args, emit } from './io.mjs'
 
 const modules = join(dirname(fileURLToPath(import.meta.url)), '..', 'node_modules')
 const types = { '.js': 'text/javascript', '.mjs': 'text/javascript', '.html': 'text/html' }
 
-/** Serves an empty page at `/` and the npm packages at `/npm/`. */
-export async function pageServer () {
+/** Serves an empty page at `/` and the npm packages at `/npm/`, on `port` if the gateway must know the page's origin. */
+export async function pageServer (port) {
   const server = createServer((request, response) => {
     const path = normalize(decodeURIComponent(new URL(request.url, 'http://page').pathname))
     if (path === '/') {
       response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' })
       return response.end('<!doctype html><meta charset="utf-8"><title>test</title><body>')
     }
+    if (path === '/favicon.ico') return response.writeHead(204).end()
     if (!path.startsWith('/npm/')) return response.writeHead(404).end()
     const file = createReadStream(join(modules, path.slice('/npm/'.length)))
     file.on('error', () => response.writeHead(404).end())
@@ -25,7 +26,7 @@ export async function pageServer () {
       file.pipe(response)
     })
   })
-  await new Promise(resolve => server.listen(0, '127.0.0.1', resolve))
+  await new Promise(resolve => server.listen(port ?? 0, '127.0.0.1', resolve))
   return { origin: `http://127.0.0.1:${server.address().port}`, close: () => server.closeAllConnections() ?? server.close() }
 }
 
@@ -34,7 +35,7 @@ export async function pageServer () {
  * and an error that nothing catches fails it.
  */
 export async function inBrowser (body) {
-  const server = await pageServer()
+  const server = await pageServer(args.pagePort)
   const browser = await chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking', '--disable-component-update',
