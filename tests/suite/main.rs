@@ -3,6 +3,7 @@
 mod architecture;
 mod bayeux_clients;
 mod bridge_mosquitto;
+mod cross_protocol;
 mod drain;
 mod mercure;
 mod metrics;
