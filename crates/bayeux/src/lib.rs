@@ -14,3 +14,7 @@ pub const NAME: &str = "bayeux";
 pub fn connector() -> ratatosk_core::Connector {
     ratatosk_core::Connector::register(NAME)
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

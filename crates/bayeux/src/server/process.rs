@@ -35,6 +35,8 @@ pub(crate) struct Caller<'a> {
     pub(crate) carrier: Carrier,
     /// The browser, by its cookie.
     pub(crate) browser: Option<&'a str>,
+    /// The cookie that a browser without one was given when it opened this socket.
+    pub(crate) given: Option<&'a str>,
     /// The socket that the request came by.
     pub(crate) link: Option<&'a Link>,
     /// The polling connection that the request came by, if it answers for itself.
@@ -166,7 +168,10 @@ fn one(mount: &Arc<Mount>, message: &Inbound<'_>, alone: bool, caller: &Caller<'
     };
     let live = mount.directory.get(&id);
     let mode = mount.cookie().mode;
-    let live = live.filter(|live| cookie::may_speak(mode, caller.browser, live.browser.as_deref()));
+    let live = live.filter(|live| {
+        let began = live.browser.as_deref();
+        cookie::may_speak(mode, caller.browser, began) || (began.is_some() && caller.given == began)
+    });
     match live {
         Some(live) => speak(&live, &channel, message, alone, caller, outcome),
         None => machine::reject(message, &channel, &Fault::SessionUnknown, &mut outcome.replies),
@@ -306,12 +311,8 @@ fn browser_of(mount: &Mount, caller: &Caller<'_>, outcome: &mut Outcome) -> Opti
     if mount.cookie().mode == CookieMode::Off {
         return None;
     }
-    if let Some(known) = caller.browser {
+    if let Some(known) = caller.browser.or(caller.given) {
         return Some(known.into());
-    }
-    // A cookie cannot be set once the socket is open.
-    if caller.link.is_some() {
-        return None;
     }
     let value = random_id()?;
     outcome.cookie = Some(cookie::set(&value, mount.cookie()));
@@ -319,7 +320,7 @@ fn browser_of(mount: &Mount, caller: &Caller<'_>, outcome: &mut Outcome) -> Opti
 }
 
 /// 160 random bits: nobody guesses it. `None` if the system has none to give.
-fn random_id() -> Option<String> {
+pub(crate) fn random_id() -> Option<String> {
     const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
     let mut bytes = [0_u8; 32];
     getrandom::fill(&mut bytes).ok()?;

@@ -427,3 +427,38 @@ async fn a_polling_connection_serves_other_paths_too() {
         connection.send(server.request(&handshake(json!({})), "")).await;
     }
 }
+
+/// A stream of HTTP/2 has no socket of its own: it is held and answered by its task.
+#[tokio::test]
+async fn polling_over_http2() {
+    let server = Server::start(json!({})).await;
+    let _ = rustls::crypto::ring::default_provider().install_default(); // another test may have done it
+    let http = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+    let post = |message: Value| {
+        let request = http.post(format!("http://{}/bayeux", server.address)).body(message.to_string());
+        async move {
+            let response = request.send().await.unwrap();
+            assert_eq!(response.version(), http::Version::HTTP_2);
+            serde_json::from_str::<Vec<Value>>(&response.text().await.unwrap()).unwrap()
+        }
+    };
+    let id = post(handshake(json!({}))).await[0]["clientId"].clone();
+    let connect = json!({"channel": "/meta/connect", "clientId": id, "connectionType": "long-polling"});
+    assert_eq!(post(connect.clone()).await[0]["advice"]["reconnect"], "retry");
+    assert_eq!(
+        post(json!({"channel": "/meta/subscribe", "clientId": id, "subscription": "/a"})).await[0]["successful"],
+        true
+    );
+    for round in 0..10 {
+        // A poll that is given up, and a message once the server knows: the reset comes before the next request.
+        let given_up = post(connect.clone());
+        let _ = tokio::time::timeout(std::time::Duration::from_millis(5), given_up).await;
+        post(json!({"channel": "/service/none", "clientId": id, "data": 1})).await;
+        server.publish("a", &round.to_string());
+        let mut data = Vec::new();
+        while data.is_empty() {
+            data.extend(post(connect.clone()).await.into_iter().filter_map(|message| message.get("data").cloned()));
+        }
+        assert_eq!(data, [json!(round)]);
+    }
+}

@@ -171,3 +171,18 @@ async fn read_until(stream: &mut TcpStream, text: &mut String, wanted: &str) {
         text.push_str(std::str::from_utf8(&chunk[..read]).unwrap());
     }
 }
+
+#[tokio::test]
+async fn a_socket_sets_the_cookie_that_guards_its_session() {
+    let server = Server::start(json!({"cookie": {"mode": "required"}})).await;
+    let url = format!("ws://{}/bayeux", server.address);
+    let (socket, response) = tokio_tungstenite::connect_async(url).await.unwrap();
+    let cookie = response.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    let mut socket = Socket(socket);
+    let id = socket.begin(json!({}), json!("/a")).await;
+    let publish = json!({"channel": "/a", "clientId": id, "data": 1});
+    for (headers, successful) in [(format!("Cookie: {cookie}\r\n"), true), (String::new(), false)] {
+        let reply = server.send(server.request(&publish, &headers)).await.messages().remove(0);
+        assert_eq!(reply["successful"], successful, "{headers}");
+    }
+}

@@ -126,6 +126,7 @@ pub(super) async fn prepare(
     let caller = Caller {
         carrier: Carrier::Poll,
         browser: cookie::of(headers),
+        given: None,
         link: None,
         direct,
         rides,

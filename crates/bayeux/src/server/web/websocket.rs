@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use axum::{extract::Request, response::Response};
 use bytes::{Bytes, BytesMut};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use ratatosk_connector::{
     http::{Taken, Takeover},
     websocket::{Handshake, Incoming, Messages, Opcode, close, put_frame},
@@ -13,12 +13,13 @@ use ratatosk_core::{EndReason, Form};
 
 use super::refused;
 use crate::{
+    config::CookieMode,
     proto::{Carrier, inbound::parse},
     server::{
         cookie,
         link::{Connection, Wire},
         mount::Mount,
-        process::{Caller, Outcome, admission, process},
+        process::{Caller, Outcome, admission, process, random_id},
     },
 };
 
@@ -45,12 +46,35 @@ pub(super) async fn answer(mount: &Arc<Mount>, mut request: Request) -> Response
     let Some(takeover) = request.extensions_mut().remove::<Takeover>() else {
         return refused(StatusCode::BAD_REQUEST, "WebSocket needs HTTP/1.1");
     };
-    let browser = cookie::of(request.headers()).map(Into::into);
+    let mut answer = handshake.answer();
+    let browser = Browser::of(mount, request.headers(), &mut answer);
     let mount = mount.clone();
-    takeover.take(move |taken| serve(mount, taken, handshake.answer(), browser)).await
+    takeover.take(move |taken| serve(mount, taken, answer, browser)).await
 }
 
-async fn serve(mount: Arc<Mount>, taken: Taken, answer: Vec<u8>, browser: Option<Box<str>>) {
+/// Who opened the socket.
+#[derive(Default)]
+struct Browser {
+    /// The cookie it brought.
+    brought: Option<Box<str>>,
+    /// The cookie it was given with the answer to the upgrade.
+    given: Option<Box<str>>,
+}
+
+impl Browser {
+    fn of(mount: &Mount, headers: &HeaderMap, answer: &mut Vec<u8>) -> Self {
+        let brought: Option<Box<str>> = cookie::of(headers).map(Into::into);
+        if brought.is_some() || mount.cookie().mode == CookieMode::Off {
+            return Self { brought, given: None };
+        }
+        let Some(value) = random_id() else { return Self::default() };
+        answer.truncate(answer.len().saturating_sub(2)); // before the empty line that ends the head
+        answer.extend_from_slice(format!("Set-Cookie: {}\r\n\r\n", cookie::set(&value, mount.cookie())).as_bytes());
+        Self { brought: None, given: Some(value.into()) }
+    }
+}
+
+async fn serve(mount: Arc<Mount>, taken: Taken, answer: Vec<u8>, browser: Browser) {
     let _counted = taken.permit();
     let Taken { socket, read, .. } = taken;
     if socket.write_all(&answer).await.is_err() {
@@ -83,7 +107,7 @@ fn last_words(reason: EndReason) -> Bytes {
 struct Reader<'a> {
     connection: &'a Connection,
     messages: Messages,
-    browser: Option<Box<str>>,
+    browser: Browser,
 }
 
 impl Reader<'_> {
@@ -151,7 +175,8 @@ impl Reader<'_> {
         }
         let caller = Caller {
             carrier: Carrier::Socket,
-            browser: self.browser.as_deref(),
+            browser: self.browser.brought.as_deref(),
+            given: self.browser.given.as_deref(),
             link: Some(&self.connection.link),
             direct: None,
             rides: false,
