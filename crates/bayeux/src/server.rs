@@ -13,6 +13,7 @@ mod link;
 mod live;
 mod mount;
 mod process;
+mod queued;
 mod service;
 mod sweep;
 mod web;

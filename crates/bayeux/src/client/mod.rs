@@ -4,6 +4,7 @@
 //! while, with the messages that came meanwhile), the last acknowledged batch, and the place in each channel's history.
 
 mod attempt;
+mod begin;
 mod compose;
 mod memory;
 mod receive;

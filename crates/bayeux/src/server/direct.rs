@@ -10,10 +10,7 @@ use tokio::sync::Notify;
 
 use crate::{
     proto::timestamp,
-    server::{
-        clock::Clock,
-        live::{Live, Queued},
-    },
+    server::{clock::Clock, live::Live, queued::Queued},
 };
 
 /// Messages, and whose they are.

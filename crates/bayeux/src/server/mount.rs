@@ -14,7 +14,7 @@ use crate::{
         clock::Clock,
         directory::{Browsers, Directory, Rate},
         encode::{Detail, Encoder},
-        live::Queued,
+        queued::Queued,
         service::ServiceHandler,
         sweep::Sweeper,
         web,

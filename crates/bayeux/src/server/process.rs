@@ -24,8 +24,9 @@ use crate::{
         cookie,
         direct::Direct,
         host::{AnonymousHost, BusHost},
-        live::{Link, Live, Queued, Wake},
+        live::{Link, Live, Wake},
         mount::Mount,
+        queued::Queued,
     },
 };
 

@@ -25,9 +25,10 @@ use crate::{
     server::{
         cookie,
         direct::Direct,
-        live::{Live, Queued, Wake},
+        live::{Live, Wake},
         mount::Mount,
         process::{Caller, Held, Outcome, admission, process},
+        queued::Queued,
     },
 };
 
