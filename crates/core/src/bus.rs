@@ -10,7 +10,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::{Mutex, RwLock};
 
 use crate::{
@@ -86,7 +86,9 @@ struct Inner {
     interest: RwLock<Interest>,
     /// Counts every change of interest.
     version: AtomicU64,
-    routes: papaya::HashMap<Channel, Arc<Route>>,
+    /// A route is emptied before it is removed: the map frees what it drops in batches, whenever one is full, and a
+    /// route holds its subscribers' sockets open.
+    routes: papaya::HashMap<Channel, ArcSwapOption<Route>>,
     rules: ArcSwap<Rules>,
     /// The newest position published under a rule without history: those cannot be replayed.
     unkept: AtomicU64,
@@ -241,7 +243,7 @@ impl Bus {
     pub fn set_rules(&self, rules: Rules) {
         let interest = self.0.interest.write();
         self.0.rules.store(Arc::new(rules));
-        self.0.routes.pin().clear();
+        self.0.forget_routes();
         self.0.version.fetch_add(1, Ordering::SeqCst);
         drop(interest);
     }
@@ -374,8 +376,8 @@ impl Inner {
 
     /// Rule and subscribers of a channel, from the cache or worked out.
     fn route(&self, channel: &Channel) -> Arc<Route> {
-        if let Some(route) = self.routes.pin().get(channel) {
-            return route.clone();
+        if let Some(route) = self.routes.pin().get(channel).and_then(ArcSwapOption::load_full) {
+            return route;
         }
         // Under the lock, so that a change of interest either is seen here or drops what is cached here.
         let interest = self.interest.read();
@@ -385,18 +387,30 @@ impl Inner {
         let route = Arc::new(Route { rule, matched, stores });
         let routes = self.routes.pin();
         if routes.len() >= CACHED_CHANNELS {
-            routes.clear();
+            self.forget_routes();
         }
-        routes.insert(channel.clone(), route.clone());
+        if let Some(replaced) = routes.insert(channel.clone(), ArcSwapOption::new(Some(route.clone()))) {
+            replaced.store(None);
+        }
         route
+    }
+
+    fn forget_routes(&self) {
+        self.routes.pin().retain(|_, route| {
+            route.store(None);
+            false
+        });
     }
 
     /// Called with the index locked for writing.
     fn interest_changed(&self, filter: &Filter, change: Change, wanted: bool) {
         match filter.as_channel() {
-            Some(channel) => drop(self.routes.pin().remove(&channel)),
-            // At once, not when they are next looked up: a route holds its subscribers' sockets open.
-            None => self.routes.pin().clear(),
+            Some(channel) => {
+                if let Some(route) = self.routes.pin().remove(&channel) {
+                    route.store(None);
+                }
+            }
+            None => self.forget_routes(),
         }
         self.version.fetch_add(1, Ordering::SeqCst);
         if change.filter {

@@ -201,3 +201,24 @@ async fn monitor_events_tell_real_changes_only() {
     ];
     assert_eq!(*log.0.lock(), expected);
 }
+
+/// Whoever holds a peer holds its socket. The bus may keep a few for a while (it frees in batches), not a crowd.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn subscribers_that_left_are_let_go() {
+    let bus = Bus::in_memory();
+    let crowd: Vec<_> = (0..300).map(|n| subscriber(&bus, &format!("c{n}"), &["a"])).collect();
+    bus.publish(publication("a", 1)).unwrap();
+    for (_, queue) in &crowd {
+        assert_eq!(take(queue, 1).await.len(), 1);
+    }
+    let left: Vec<_> = crowd.iter().map(|(_, queue)| Arc::downgrade(queue)).collect();
+    drop(crowd);
+    let held = || left.iter().filter(|queue| queue.strong_count() > 0).count();
+    let let_go = async {
+        while held() > 100 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let in_time = tokio::time::timeout(std::time::Duration::from_secs(10), let_go).await;
+    assert!(in_time.is_ok(), "{} of {} are still held", held(), left.len());
+}
