@@ -129,13 +129,16 @@ impl Process {
         kill_process(pid, signal).unwrap_or_else(|error| panic!("cannot signal {}: {error}", self.name));
     }
 
-    /// Waits for the end.
+    /// Waits for the end, and until all it wrote has been collected.
     ///
     /// # Panics
     /// When it does not come in time.
     pub async fn exit(&mut self) -> ExitStatus {
-        let Self { name, child, .. } = self;
-        within(format!("the end of {name}"), child.wait()).await.expect("a child can be waited for")
+        let Self { name, child, output } = self;
+        let status = within(format!("the end of {name}"), child.wait()).await.expect("a child can be waited for");
+        let mut count = output.count.clone();
+        within(format!("the end of what {name} writes"), async { while count.changed().await.is_ok() {} }).await;
+        status
     }
 
     /// Kills it at once (SIGKILL) and waits until it is gone.

@@ -40,7 +40,8 @@ async fn an_ordinary_life(kinds: &[Kind]) {
         }
         // Idle for more than one poll: the client comes again each time, and is still served.
         for _ in 0..3 {
-            assert_eq!(client.script.expect("connect").await["successful"], true, "{kind:?}");
+            let connect = client.script.expect("connect").await;
+            assert_eq!(connect["successful"], true, "{kind:?}: {connect}");
         }
         gateway.publish(&format!("life/{index}/late"), r#""still here""#).await;
         assert_eq!(client.message().await.1, json!("still here"), "{kind:?}");

@@ -1,9 +1,14 @@
 //! An MQTT upstream on a stock Mosquitto: the main job, and what happens when the broker goes, lies or refuses.
 
+use std::collections::BTreeSet;
+
+use ratatosk_tests::mqtt::{Client, Endpoint, Mqtt};
 use ratatosk_tests::process::Line;
+use ratatosk_tests::proxy::Proxy;
 use ratatosk_tests::tls::Certificates;
-use ratatosk_tests::wait::within;
+use ratatosk_tests::wait::{eventually, within};
 use ratatosk_tests::{Gateway, Mosquitto};
+use serde_json::json;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
@@ -236,4 +241,81 @@ async fn tls_with_a_client_certificate_works_and_a_stranger_is_refused() {
         |line: &Line| (line.text.contains("factory") && line.text.to_lowercase().contains("certificate")).then_some(());
     stranger.process.find_line("a log line about the certificate", 0, refused).await;
     is_up(&stranger, false).await;
+}
+
+#[tokio::test]
+async fn qos_2_goes_exactly_once_over_a_wire_that_is_cut_again_and_again() {
+    const COUNT: u64 = 3000;
+    const CUTS: u64 = 10;
+    let broker = Mosquitto::with("allow_anonymous true\nmax_queued_messages 0\nset_tcp_nodelay true\n", &[]).await;
+    let proxy = Proxy::to(([127, 0, 0, 1], broker.port).into()).await;
+    let session = "clean_session = false\nclient_id = \"bridge\"";
+    let gateway = Gateway::with(&factory(&format!("mqtt://{}", proxy.address), session)).await;
+    is_up(&gateway, true).await;
+    let here = Endpoint::of(&gateway).await;
+    let there = Endpoint::broker(&broker);
+    let mut ours = Mqtt::connect(Client::Paho, here, json!({})).await;
+    ours.subscribe("factory/x", 2).await;
+    let mut theirs = Mqtt::connect(Client::Paho, there, json!({})).await;
+    theirs.subscribe("commands/x", 2).await;
+    let mut publishers = [
+        (Mqtt::connect(Client::Paho, there, json!({})).await, "sensors/x"),
+        (Mqtt::connect(Client::Paho, here, json!({})).await, "commands/x"),
+    ];
+    let part = COUNT / CUTS;
+    for cut in 0..CUTS {
+        for (publisher, topic) in &mut publishers {
+            let burst = json!({"do": "burst", "topic": topic, "qos": 2, "from": cut * part, "to": (cut + 1) * part});
+            publisher.script.send(&burst).await;
+        }
+        // In the middle of what flows: some of this part has arrived, the rest is on its way.
+        for n in cut * part..cut * part + part / 3 {
+            assert_eq!(ours.message().await.number(), n, "inbound, once and in order");
+        }
+        proxy.cut();
+        is_up(&gateway, false).await;
+        proxy.mend();
+        for n in cut * part + part / 3..(cut + 1) * part {
+            assert_eq!(ours.message().await.number(), n, "inbound, once and in order");
+        }
+        for n in cut * part..(cut + 1) * part {
+            assert_eq!(theirs.message().await.number(), n, "outbound, once and in order");
+        }
+    }
+}
+
+#[tokio::test]
+async fn qos_1_survives_a_broker_that_is_killed_again_and_again() {
+    const COUNT: u64 = 2000;
+    const KILLS: u64 = 10;
+    let mut broker = Mosquitto::start().await;
+    let gateway = Gateway::with(&factory(&broker.url(), "")).await;
+    is_up(&gateway, true).await;
+    let mut publisher = Mqtt::connect(Client::Paho, Endpoint::of(&gateway).await, json!({})).await;
+    // What a broker took is in its log, whatever became of it afterwards.
+    let took = |broker: &Mosquitto, into: &mut BTreeSet<u64>| {
+        for line in broker.process().lines() {
+            let topic = line.text.split('\'').nth(1).filter(|_| line.text.contains("Received PUBLISH"));
+            into.extend(topic.and_then(|topic| topic.strip_prefix("commands/")?.parse::<u64>().ok()));
+        }
+    };
+    let mut taken = BTreeSet::new();
+    let part = COUNT / KILLS;
+    for kill in 0..KILLS {
+        for n in kill * part..(kill + 1) * part {
+            let command = json!({"do": "publish", "topic": format!("commands/{n}"), "payload": "", "qos": 1});
+            publisher.script.send(&command).await;
+        }
+        let middle = format!("commands/{}'", kill * part + part / 2);
+        broker.process().wait_for(&middle).await;
+        broker.halt().await;
+        took(&broker, &mut taken);
+        broker.start_again().await;
+        is_up(&gateway, true).await;
+    }
+    eventually("every message to be taken by some broker", async || {
+        took(&broker, &mut taken);
+        (u64::try_from(taken.len()) == Ok(COUNT)).then_some(())
+    })
+    .await;
 }

@@ -73,7 +73,7 @@ async fn wildcards_and_retained_messages() {
         topics.sort();
         assert_eq!(topics, expected, "{filter}");
     }
-    publish(port, "home/kitchen/temp", "", &["-r"]).await;
+    publish(port, "home/kitchen/temp", "", &["-r", "-q", "1"]).await;
     let mut stream = gateway.sse(&[("channel", "home/kitchen/#")]).await;
     publish(port, "home/kitchen/light", "on", &[]).await;
     assert_eq!(stream.message().await.channel(), "home/kitchen/light", "the cleared value is not shown");

@@ -64,7 +64,7 @@ export function driveFaye (Faye, args, emit) {
   client.addExtension({
     incoming (message, next) {
       if (message.channel === '/meta/handshake') emit('handshake', { successful: message.successful, clientId: message.clientId, error: message.error })
-      if (message.channel === '/meta/connect') emit('connect', { successful: message.successful, advice: message.advice, transport: client._dispatcher?.connectionType })
+      if (message.channel === '/meta/connect') emit('connect', { successful: message.successful, error: message.error, advice: message.advice })
       next(message)
     }
   })
