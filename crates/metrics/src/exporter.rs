@@ -6,9 +6,7 @@ use parking_lot::Mutex;
 use prometheus::{
     Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder, core::Collector,
 };
-use ratatosk_core::{
-    Bus, Connector, MonitorEvent, MonitorHandler, monitor::Monitored, stats::DropReason,
-};
+use ratatosk_core::{Bus, Connector, MonitorEvent, MonitorHandler, monitor::Monitored, stats::DropReason};
 
 use crate::{
     catalogue::{self as name, CATALOGUE, Kind},
@@ -99,27 +97,33 @@ impl Exporter {
     }
 
     fn add(&self, metric: &str, labels: &[&str], count: u64) {
-        if let Some(counter) = self.counters.get(metric).and_then(|family| family.get_metric_with_label_values(labels).ok()) {
+        if let Some(counter) =
+            self.counters.get(metric).and_then(|family| family.get_metric_with_label_values(labels).ok())
+        {
             counter.inc_by(count);
         }
     }
 
     /// Sets a counter that is kept elsewhere.
     fn total(&self, metric: &str, labels: &[&str], total: u64) {
-        if let Some(counter) = self.counters.get(metric).and_then(|family| family.get_metric_with_label_values(labels).ok()) {
+        if let Some(counter) =
+            self.counters.get(metric).and_then(|family| family.get_metric_with_label_values(labels).ok())
+        {
             counter.reset();
             counter.inc_by(total);
         }
     }
 
     fn set(&self, metric: &str, labels: &[&str], value: f64) {
-        if let Some(gauge) = self.gauges.get(metric).and_then(|family| family.get_metric_with_label_values(labels).ok()) {
+        if let Some(gauge) = self.gauges.get(metric).and_then(|family| family.get_metric_with_label_values(labels).ok())
+        {
             gauge.set(value);
         }
     }
 
     fn step(&self, metric: &str, labels: &[&str], step: f64) {
-        if let Some(gauge) = self.gauges.get(metric).and_then(|family| family.get_metric_with_label_values(labels).ok()) {
+        if let Some(gauge) = self.gauges.get(metric).and_then(|family| family.get_metric_with_label_values(labels).ok())
+        {
             gauge.add(step);
         }
     }

@@ -37,9 +37,8 @@ impl Collector for LatencyCollector {
 
     fn collect(&self) -> Vec<proto::MetricFamily> {
         let pairs = Connector::all().flat_map(|from| Connector::all().map(move |to| (from, to)));
-        let metrics: Vec<proto::Metric> = pairs
-            .filter_map(|(from, to)| Some(metric(from, to, &self.stats.latency_reading(from, to)?)))
-            .collect();
+        let metrics: Vec<proto::Metric> =
+            pairs.filter_map(|(from, to)| Some(metric(from, to, &self.stats.latency_reading(from, to)?))).collect();
         if metrics.is_empty() {
             return Vec::new();
         }

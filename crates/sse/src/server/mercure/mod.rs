@@ -1,7 +1,7 @@
 //! The Mercure hub (draft-dunglas-mercure) at `/.well-known/mercure`: 0.x with URI templates and, beside it, the matchers of 1.0.
 //!
 //! A topic is a channel of the same name: what Symfony publishes reaches an MQTT client, and what a device publishes reaches a
-//! Mercure subscriber. Private updates stay within the hub (see [`update`]).
+//! Mercure subscriber. Private updates stay within the hub (see `update.rs`).
 
 use crate::config::MercureConfig;
 use crate::server::Server;
