@@ -1,7 +1,7 @@
 //! The server side: mounts on the HTTP listener.
 //!
-//! Requests become batches for [`process`], which drives the sessions' machines. What a request is answered with
-//! goes out by HTTP ([`http`]), JSONP, WebSocket or Faye's event stream.
+//! Requests become batches for `process.rs`, which drives the sessions' machines. What a request is answered with
+//! goes out by HTTP (`http.rs`), JSONP, WebSocket or Faye's event stream.
 
 pub(crate) mod clock;
 mod cookie;

@@ -25,7 +25,7 @@ pub enum Action {
     /// Send this text frame.
     Send(String),
     /// Join the channel and answer with success, or call [`Connection::forget`] and answer with
-    /// [`refusal`]'s frames.
+    /// the frames of a refusal.
     Subscribe {
         /// The channel.
         channel: Arc<str>,
