@@ -115,8 +115,8 @@ impl Inbound {
                 }
                 Opcode::Pong => {}
                 Opcode::Close => {
-                    wire.control(&websocket::close(1000, ""));
-                    // Not at once: a DISCONNECT that came in front of it is to be heard, since it voids the will.
+                    // Not at once: a DISCONNECT that came in front of it is to be heard, since it voids the will. The last
+                    // words will be the answer.
                     wire.end(End::silent(EndReason::Closed));
                     return Ok(());
                 }
