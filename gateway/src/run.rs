@@ -103,7 +103,13 @@ fn reload(bus: &Bus, sources: &Sources) {
 }
 
 /// Readiness first, then everybody is told to go, then what is left is waited for.
-async fn stop(bus: &Bus, life: &Lifecycle, upstreams: &upstreams::Upstreams, grace: Duration, quickly: bool) -> ExitCode {
+async fn stop(
+    bus: &Bus,
+    life: &Lifecycle,
+    upstreams: &upstreams::Upstreams,
+    grace: Duration,
+    quickly: bool,
+) -> ExitCode {
     tracing::info!(grace_seconds = grace.as_secs_f64(), "stopping");
     life.drain();
     let ready = if quickly { Duration::ZERO } else { grace / READINESS_SHARE };

@@ -3,10 +3,10 @@
 
 pub mod backoff;
 pub mod config_types;
-pub mod rules;
-pub mod upstream;
 pub mod http;
 pub mod lifecycle;
+pub mod rules;
 pub mod socket;
 pub mod stream;
+pub mod upstream;
 pub mod websocket;

@@ -134,6 +134,9 @@ pub struct Subscribed {
     pub cut: u64,
 }
 
+/// By filter and, for shared subscriptions, group.
+type Subscriptions = HashMap<(Filter, Option<Arc<str>>), SubscribeOptions>;
+
 /// What the bus and its lanes know of a session.
 pub(crate) struct SessionCore {
     pub(crate) id: SessionId,
@@ -141,7 +144,7 @@ pub(crate) struct SessionCore {
     pub(crate) slot: u32,
     pub(crate) peer: Arc<dyn Peer>,
     pub(crate) opened: SystemTime,
-    pub(crate) subscriptions: Mutex<HashMap<(Filter, Option<Arc<str>>), SubscribeOptions>>,
+    pub(crate) subscriptions: Mutex<Subscriptions>,
     ended: AtomicBool,
 }
 

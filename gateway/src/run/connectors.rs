@@ -7,7 +7,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{Method, StatusCode, header};
-use ratatosk_connector::{http::Origins, lifecycle::Lifecycle};
+use ratatosk_connector::{
+    http::{Origins, Problem},
+    lifecycle::Lifecycle,
+};
 use ratatosk_core::Bus;
 
 use ratatosk_mqtt::server::{MqttServer, Settings};
@@ -62,15 +65,30 @@ impl Connectors {
             .layer(from_fn_with_state(access, access::guard))
             // A WebSocket handshake in a browser carries no credentials: MQTT's CONNECT does.
             .merge(mqtt.router("/mqtt", origins.clone()))
-            .layer(from_fn_with_state(origins, preflight));
+            .layer(from_fn_with_state(Front { origins, max_body: resolved.http.max_body as u64 }, front));
         Ok(Self { router, mqtt })
     }
 }
 
-/// Answers CORS preflights for every route alike.
-async fn preflight(State(origins): State<Origins>, request: Request, next: Next) -> Response {
-    let is_preflight = request.method() == Method::OPTIONS
-        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+/// What every route has in common.
+#[derive(Clone)]
+struct Front {
+    origins: Origins,
+    max_body: u64,
+}
+
+/// Answers CORS preflights, and bodies that announce to be too large, before any of them is read.
+async fn front(State(front): State<Front>, request: Request, next: Next) -> Response {
+    let origins = front.origins;
+    if http_body::Body::size_hint(request.body()).lower() > front.max_body {
+        let detail = format!("a request body has at most {} bytes (`http.max_body`)", front.max_body);
+        let title = "The request body is too large";
+        let mut answer = Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", title, detail).into_response();
+        answer.headers_mut().extend(origins.answer(request.headers()));
+        return answer;
+    }
+    let is_preflight =
+        request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     if !is_preflight {
         return next.run(request).await;
     }

@@ -29,10 +29,8 @@ struct Publisher {
 impl MonitorHandler for Publisher {
     fn handle(&self, monitored: &Monitored) {
         let Some(Told { event, by, mut fields }) = tell(&monitored.event) else { return };
-        let per_message = matches!(
-            monitored.event,
-            MonitorEvent::ReceivedMessage { .. } | MonitorEvent::DeliveredMessage { .. }
-        );
+        let per_message =
+            matches!(monitored.event, MonitorEvent::ReceivedMessage { .. } | MonitorEvent::DeliveredMessage { .. });
         if per_message && (!self.messages || !self.seen.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.sample)) {
             return;
         }
@@ -80,7 +78,9 @@ fn tell(event: &MonitorEvent) -> Option<Told> {
         MonitorEvent::ClientUnsubscribed { client_id, connector, channel } => {
             told("client_unsubscribed", connector, json!({ "client_id": client_id, "channel": channel }))
         }
-        MonitorEvent::ReceivedMessage { message } => tell_message("received_message", message, message.origin.connector),
+        MonitorEvent::ReceivedMessage { message } => {
+            tell_message("received_message", message, message.origin.connector)
+        }
         MonitorEvent::DeliveredMessage { message, connector } => tell_message("delivered_message", message, *connector),
         MonitorEvent::UpstreamStatus { upstream, up, reason } => {
             let status = if *up { "up" } else { "down" };
@@ -106,5 +106,9 @@ fn tell_message(event: &'static str, message: &Message, by: ratatosk_core::Conne
     if message.origin.connector == ratatosk_core::Connector::GATEWAY {
         return None;
     }
-    told(event, by, json!({ "client_id": message.origin.client_id, "message_id": message.seq, "channel": message.channel }))
+    told(
+        event,
+        by,
+        json!({ "client_id": message.origin.client_id, "message_id": message.seq, "channel": message.channel }),
+    )
 }

@@ -10,7 +10,12 @@ use crate::config::Resolved;
 pub(super) fn of(resolved: &Resolved) -> Rules {
     let mut list = resolved.channels.clone();
     if let Ok(matches) = Filter::new("$monitor/#") {
-        list.push(ChannelRule { matches, history: HistoryRule::OFF, last_value: LastValue::Off, ..ChannelRule::default() });
+        list.push(ChannelRule {
+            matches,
+            history: HistoryRule::OFF,
+            last_value: LastValue::Off,
+            ..ChannelRule::default()
+        });
     }
     Rules::new(list, resolved.fallback_rule.clone())
 }

@@ -55,7 +55,8 @@ impl Origins {
             let methods = HeaderValue::from_static("GET, POST, PUT, DELETE, QUERY, OPTIONS");
             answer.push((header::ACCESS_CONTROL_ALLOW_METHODS, methods));
             let asked = request.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
-            let headers = asked.unwrap_or_else(|| HeaderValue::from_static("Content-Type, Authorization, Last-Event-ID"));
+            let headers =
+                asked.unwrap_or_else(|| HeaderValue::from_static("Content-Type, Authorization, Last-Event-ID"));
             answer.push((header::ACCESS_CONTROL_ALLOW_HEADERS, headers));
             answer.push((header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400")));
         }
@@ -84,10 +85,10 @@ mod tests {
     fn credentials_go_with_a_named_origin_only() {
         let any = Origins::new(["*"]);
         assert!(any.allows(&request("https://x.example")));
-        assert_eq!(any.answer(&request("https://x.example")), [(
-            header::ACCESS_CONTROL_ALLOW_ORIGIN,
-            HeaderValue::from_static("*")
-        )]);
+        assert_eq!(
+            any.answer(&request("https://x.example")),
+            [(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"))]
+        );
         let named = Origins::new(["https://x.example"]);
         let answer = named.answer(&request("https://x.example"));
         assert!(answer.contains(&(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"))));

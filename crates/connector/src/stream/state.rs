@@ -9,9 +9,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use ratatosk_core::{
-    Connector, Delivered, EndReason, Message, Outbox, OutboxLimits, Run,
-    outbox::Pushed,
-    peer::Frames,
+    Connector, Delivered, EndReason, Message, Outbox, OutboxLimits, Run, outbox::Pushed, peer::Frames,
 };
 
 use super::Frame;

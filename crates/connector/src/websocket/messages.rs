@@ -117,11 +117,8 @@ mod tests {
     #[test]
     fn fragments_are_joined_around_control_frames() {
         let all = read(&[frame(0x01, b"caf\xC3"), frame(0x89, b"p"), frame(0x80, b"\xA9"), frame(0x82, b"\xFF")]);
-        let expected = [
-            Incoming::Ping("p".into()),
-            Incoming::Text("café".into()),
-            Incoming::Binary(Bytes::from_static(b"\xFF")),
-        ];
+        let expected =
+            [Incoming::Ping("p".into()), Incoming::Text("café".into()), Incoming::Binary(Bytes::from_static(b"\xFF"))];
         assert_eq!(all.unwrap(), expected);
     }
 
