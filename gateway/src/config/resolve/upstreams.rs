@@ -48,11 +48,8 @@ fn upstream(section: &UpstreamSection, at: &KeyPath, faults: &mut Faults) -> Ups
         UpstreamSection::Sse(config) => {
             let schemes = ["sse+http", "sse+https", "http", "https"];
             // A URL of another scheme is one fault, which `common` names; nothing else about it can be judged.
-            let config = if schemes.contains(&config.url.scheme()) {
-                sse::upstream(config, at, faults)
-            } else {
-                config.clone()
-            };
+            let config =
+                if schemes.contains(&config.url.scheme()) { sse::upstream(config, at, faults) } else { config.clone() };
             let (options, guard) = (UpstreamOptions::Sse(config.options.clone()), sse::guard(&config.options));
             common(&config, &schemes, &config.options.tls, guard, options, at, faults)
         }
