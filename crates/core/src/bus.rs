@@ -3,6 +3,8 @@
 use std::{
     fmt,
     future::Future,
+    hash::{BuildHasher, RandomState},
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -11,7 +13,8 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
+use smallvec::SmallVec;
 
 use crate::{
     channel::{Channel, Filter},
@@ -21,15 +24,21 @@ use crate::{
     message::{Connector, Message, Position, Publication},
     monitor::{Monitor, MonitorEvent},
     peer::{Grant, Peer},
+    presence::{self, Presence},
     rule::{ChannelRule, Rules},
     session::{EndReason, Session, SessionConfig, SessionCore, SessionId, SubscribeOptions},
     stats::{DropReason, Stats},
 };
 
+mod sessions;
+mod share;
 mod view;
 
 /// Channels whose matched set is cached; past it the cache starts anew.
 const CACHED_CHANNELS: usize = 65_536;
+
+/// Locks that order the telling of changes of interest.
+const CHANGE_LOCKS: usize = 16;
 
 /// How a bus is made.
 #[derive(Debug)]
@@ -52,7 +61,8 @@ pub enum PublishError {
     /// It passed this gateway before, or too many others.
     #[error("the message has passed this gateway already")]
     Loop,
-    /// Only the gateway itself publishes below `$monitor`, `$presence` and `$SYS/broker`.
+    /// Only the gateway itself publishes below `$monitor`, `$presence` and `$SYS/broker`, and only its owner below a prefix
+    /// that was reserved ([`Bus::reserve`]).
     #[error("only the gateway itself publishes there")]
     Reserved,
 }
@@ -84,6 +94,10 @@ struct Inner {
     /// positions in order over all its channels. Messages that nobody takes do not need it.
     sequencer: Mutex<()>,
     interest: RwLock<Interest>,
+    /// By filter: held from a change of interest until it is told, so that a channel's creations and destructions are heard
+    /// in the order in which they happened.
+    changes: [Mutex<()>; CHANGE_LOCKS],
+    hasher: RandomState,
     /// Counts every change of interest.
     version: AtomicU64,
     /// A route is emptied before it is removed: the map frees what it drops in batches, whenever one is full, and a
@@ -96,11 +110,18 @@ struct Inner {
     engine: Arc<dyn Engine>,
     monitor: Monitor,
     stats: Arc<Stats>,
+    presence: Presence,
+    reserved: ArcSwap<Vec<(&'static str, Connector)>>,
     sessions: papaya::HashMap<SessionId, Arc<SessionCore>>,
     clients: [AtomicUsize; Connector::MAX],
     next_session: AtomicU64,
     interest_watch: tokio::sync::watch::Sender<u64>,
 }
+
+type ChangeGuards<'a> = SmallVec<[MutexGuard<'a, ()>; 1]>;
+
+/// What a bus needs to have run.
+pub type BusTask = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A handle to the bus; cloning shares it.
 #[derive(Clone)]
@@ -113,17 +134,20 @@ impl fmt::Debug for Bus {
 }
 
 impl Bus {
-    /// A bus and the tasks that serve its lanes: the caller spawns and tracks them. They end after [`Bus::close`].
-    pub fn new(config: BusConfig) -> (Self, Vec<impl Future<Output = ()> + Send + use<>>) {
+    /// A bus and the tasks that serve its lanes and rosters: the caller spawns and tracks them. They end after [`Bus::close`].
+    pub fn new(config: BusConfig) -> (Self, Vec<BusTask>) {
         let lanes: Vec<Arc<Lane>> = (0..config.lanes.max(1)).map(|_| Arc::default()).collect();
         let (stats, monitor): (Arc<Stats>, Monitor) = Default::default();
-        let tasks = lanes.iter().map(|lane| lane.clone().run(stats.clone(), monitor.clone())).collect();
+        let serve = |lane: &Arc<Lane>| -> BusTask { Box::pin(lane.clone().run(stats.clone(), monitor.clone())) };
+        let mut tasks: Vec<_> = lanes.iter().map(serve).collect();
         let inner = Inner {
             gateway_id: config.gateway_id,
             epoch: config.epoch,
             seq: AtomicU64::new(0),
             sequencer: Mutex::default(),
             interest: RwLock::default(),
+            changes: Default::default(),
+            hasher: RandomState::new(),
             version: AtomicU64::new(0),
             routes: papaya::HashMap::new(),
             rules: ArcSwap::from_pointee(config.rules),
@@ -132,12 +156,16 @@ impl Bus {
             engine: config.engine,
             monitor,
             stats,
+            presence: Presence::default(),
+            reserved: ArcSwap::default(),
             sessions: papaya::HashMap::new(),
             clients: Default::default(),
             next_session: AtomicU64::new(1),
             interest_watch: tokio::sync::watch::Sender::new(0),
         };
-        (Self(Arc::new(inner)), tasks)
+        let bus = Self(Arc::new(inner));
+        tasks.push(Box::pin(presence::tell(bus.clone())));
+        (bus, tasks)
     }
 
     /// A bus in memory with default rules, its lanes spawned on the current runtime: for tests and small programs.
@@ -166,7 +194,7 @@ impl Bus {
             inner.stats.dropped(connector, DropReason::Loop, 1);
             return Err(PublishError::Loop);
         }
-        if connector != Connector::GATEWAY && is_own(&publication.channel) {
+        if connector != Connector::GATEWAY && inner.is_kept_from(connector, publication.channel.as_str()) {
             inner.stats.dropped(connector, DropReason::Denied, 1);
             return Err(PublishError::Reserved);
         }
@@ -257,9 +285,33 @@ impl Bus {
         })
     }
 
+    /// Gives all channels below a first level, which begins with `$`, to one connector: others neither publish nor hear anything
+    /// there. Wildcards do not reach such names anyway.
+    pub fn reserve(&self, level: &'static str, owner: Connector) {
+        self.0.reserved.rcu(|reserved| {
+            let mut reserved = Vec::clone(reserved);
+            reserved.retain(|(known, _)| *known != level);
+            reserved.push((level, owner));
+            reserved
+        });
+    }
+
     /// Ends the lanes once they are empty.
     pub fn close(&self) {
+        self.0.presence.news.close();
         self.0.lanes.iter().for_each(|lane| lane.close());
+    }
+
+    /// Changes of interest in these filters are made and told by nobody else while this is held.
+    pub(crate) fn changes_in_order<'a>(&self, filters: impl Iterator<Item = &'a Filter>) -> ChangeGuards<'_> {
+        let inner = &*self.0;
+        let mut wanted: SmallVec<[u64; 4]> =
+            filters.map(|filter| inner.hasher.hash_one(filter) % CHANGE_LOCKS as u64).collect();
+        // In one order, so that two who want several do not wait for each other.
+        wanted.sort_unstable();
+        wanted.dedup();
+        let lock = |index: &u64| usize::try_from(*index).ok().and_then(|index| inner.changes.get(index));
+        wanted.iter().filter_map(lock).map(Mutex::lock).collect()
     }
 
     /// Adds subscriptions at one cut: the position is read after the index shows them all, so that a publisher
@@ -270,7 +322,11 @@ impl Bus {
         filters: &[(Filter, SubscribeOptions)],
     ) -> (Vec<Change>, u64) {
         let mut interest = self.0.interest.write();
+        let connector = session.config.connector;
         let add = |(filter, options): &(Filter, SubscribeOptions)| {
+            if self.0.is_foreign(connector, filter.as_str()) {
+                return Change { subscription: false, filter: false };
+            }
             let change = interest.add(filter, session, Grant::from(options), options.group.as_ref());
             self.0.interest_changed(filter, change, true);
             change
@@ -307,13 +363,25 @@ impl Bus {
     }
 }
 
-fn is_own(channel: &Channel) -> bool {
-    ["$monitor", "$presence", "$SYS/broker"]
-        .iter()
-        .any(|own| channel.as_str().strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+/// Whether a name is a level or below it.
+fn is_below(level: &str, name: &str) -> bool {
+    name.strip_prefix(level).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 impl Inner {
+    /// Whether the connector may not publish there.
+    fn is_kept_from(&self, connector: Connector, name: &str) -> bool {
+        name.starts_with('$')
+            && (["$monitor", "$presence", "$SYS/broker"].iter().any(|own| is_below(own, name))
+                || self.is_foreign(connector, name))
+    }
+
+    /// Whether the name, or all that a filter matches, belongs to another connector.
+    fn is_foreign(&self, connector: Connector, name: &str) -> bool {
+        name.starts_with('$')
+            && self.reserved.load().iter().any(|(level, owner)| *owner != connector && is_below(level, name))
+    }
+
     /// Gives the message its position, keeps it, and puts it into the lanes.
     fn place(&self, mut message: Arc<Message>) -> Receipt {
         loop {

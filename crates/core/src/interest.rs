@@ -9,17 +9,25 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::{
     channel::{Channel, Filter},
     lane::{Target, Targets},
-    peer::Grant,
+    peer::{Grant, Share},
     session::{SessionCore, SessionId},
 };
 
 type Members = IndexMap<SessionId, (Arc<SessionCore>, Grant)>;
 
 /// The members of one shared subscription (`$share/NAME/FILTER`): each message goes to one of them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Group {
+    share: Arc<Share>,
     members: Members,
     turn: Arc<AtomicUsize>,
+}
+
+impl Group {
+    fn new(filter: &Filter, name: &Arc<str>) -> Self {
+        let share = Arc::new(Share { filter: filter.clone(), name: name.clone() });
+        Self { share, members: Members::default(), turn: Arc::default() }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -63,13 +71,17 @@ impl Interest {
         &mut self,
         filter: &Filter,
         session: &Arc<SessionCore>,
-        grant: Grant,
+        mut grant: Grant,
         group: Option<&Arc<str>>,
     ) -> Change {
         let subscribers = self.filters.entry(filter.clone()).or_default();
         let first = subscribers.is_empty();
         let members = match group {
-            Some(name) => &mut subscribers.groups.entry(name.clone()).or_default().members,
+            Some(name) => {
+                let group = subscribers.groups.entry(name.clone()).or_insert_with(|| Group::new(filter, name));
+                grant.share = Some(group.share.clone());
+                &mut group.members
+            }
             None => &mut subscribers.plain,
         };
         let new = members.insert(session.id, (session.clone(), grant)).is_none();
@@ -107,6 +119,11 @@ impl Interest {
             }
         }
         Change { subscription: was_there, filter: last }
+    }
+
+    /// The members of a shared subscription, if it has any.
+    pub(crate) fn shared(&self, share: &Share) -> Option<SharedTargets> {
+        self.filters.get(&share.filter)?.groups.get(&share.name).map(SharedTargets::new)
     }
 
     /// How many distinct filters have a subscriber.
@@ -202,10 +219,23 @@ impl SharedTargets {
 
     /// The member whose turn it is; if none is live, one whose session can keep the message.
     pub(crate) fn choose(&self) -> Option<&Target> {
+        self.choose_but(None)
+    }
+
+    /// The same, passing one member over.
+    pub(crate) fn choose_but(&self, not: Option<SessionId>) -> Option<&Target> {
         let count = self.members.len();
         let start = self.turn.fetch_add(1, Ordering::Relaxed);
-        let order = || (0..count).filter_map(|step| self.members.get(start.wrapping_add(step) % count.max(1)));
+        let order = || {
+            let members = (0..count).filter_map(|step| self.members.get(start.wrapping_add(step) % count.max(1)));
+            members.filter(|target| Some(target.session) != not)
+        };
         order().find(|target| target.peer.is_live()).or_else(|| order().next())
+    }
+
+    /// Whether a member beside this one is live.
+    pub(crate) fn has_live_but(&self, not: SessionId) -> bool {
+        self.members.iter().any(|target| target.session != not && target.peer.is_live())
     }
 }
 

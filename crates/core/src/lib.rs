@@ -18,6 +18,7 @@ pub mod message;
 pub mod monitor;
 pub mod outbox;
 pub mod peer;
+pub mod presence;
 pub mod queue;
 pub mod rule;
 pub mod session;
@@ -30,6 +31,7 @@ pub use message::{Connector, Form, Kind, Message, Origin, Position, Properties, 
 pub use monitor::{Monitor, MonitorEvent, MonitorHandler};
 pub use outbox::{Outbox, OutboxLimits, SlowPolicy};
 pub use peer::{Delivered, Grant, Peer, Run};
+pub use presence::{Member, Presence, Present};
 pub use queue::QueuePeer;
 pub use rule::{ChannelRule, HistoryRule, LastValue, Rules};
 pub use session::{EndReason, Session, SessionConfig, SessionId, SubscribeOptions, Subscribed};

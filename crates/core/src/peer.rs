@@ -6,9 +6,19 @@ use bytes::Bytes;
 
 pub use crate::lane::Run;
 use crate::{
+    channel::Filter,
     message::{Form, Message, Qos},
     session::{EndReason, SubscribeOptions},
 };
+
+/// A shared subscription: each message goes to one of those who subscribe to the filter under the name (MQTT 5.0 section 4.8.2).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Share {
+    /// What is subscribed to.
+    pub filter: Filter,
+    /// The group's name.
+    pub name: Arc<str>,
+}
 
 /// How one session takes the messages of one subscription.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,6 +31,8 @@ pub struct Grant {
     pub retain_as_published: bool,
     /// Subscription identifiers of all its subscriptions that matched, ascending (MQTT 5.0 section 3.3.2.3.8).
     pub ids: Option<Arc<[u32]>>,
+    /// The shared subscription that the message was dealt by: another member may get it in this one's stead.
+    pub share: Option<Arc<Share>>,
 }
 
 impl From<&SubscribeOptions> for Grant {
@@ -30,6 +42,7 @@ impl From<&SubscribeOptions> for Grant {
             no_local: options.no_local,
             retain_as_published: options.retain_as_published,
             ids: options.id.map(|id| Arc::from([id])),
+            share: None,
         }
     }
 }

@@ -69,13 +69,21 @@ pub struct ChannelRule {
 pub struct Rules {
     list: Vec<Arc<ChannelRule>>,
     fallback: Arc<ChannelRule>,
+    any_presence: bool,
 }
 
 impl Rules {
     /// `list` in order; what none of them matches gets `fallback`.
     #[must_use]
     pub fn new(list: Vec<ChannelRule>, fallback: ChannelRule) -> Self {
-        Self { list: list.into_iter().map(Arc::new).collect(), fallback: Arc::new(fallback) }
+        let any_presence = fallback.presence || list.iter().any(|rule| rule.presence);
+        Self { list: list.into_iter().map(Arc::new).collect(), fallback: Arc::new(fallback), any_presence }
+    }
+
+    /// Whether any rule asks for rosters.
+    #[must_use]
+    pub fn any_presence(&self) -> bool {
+        self.any_presence
     }
 
     /// The rule of a channel.

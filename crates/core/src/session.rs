@@ -19,6 +19,7 @@ use crate::{
     message::{Connector, Qos},
     monitor::MonitorEvent,
     peer::{Grant, Peer},
+    presence::Standing,
 };
 
 /// A session's number, unique in the process.
@@ -145,6 +146,8 @@ pub(crate) struct SessionCore {
     pub(crate) peer: Arc<dyn Peer>,
     pub(crate) opened: SystemTime,
     pub(crate) subscriptions: Mutex<Subscriptions>,
+    /// Made when the session is first present somewhere: most never are.
+    pub(crate) standing: Mutex<Option<Box<Standing>>>,
     ended: AtomicBool,
 }
 
@@ -159,8 +162,8 @@ impl fmt::Debug for SessionCore {
 
 impl SessionCore {
     pub(crate) fn new(id: SessionId, config: SessionConfig, slot: u32, peer: Arc<dyn Peer>) -> Self {
-        let (opened, subscriptions) = (SystemTime::now(), Mutex::default());
-        Self { id, config, slot, peer, opened, subscriptions, ended: AtomicBool::new(false) }
+        let (opened, subscriptions, standing) = (SystemTime::now(), Mutex::default(), Mutex::default());
+        Self { id, config, slot, peer, opened, subscriptions, standing, ended: AtomicBool::new(false) }
     }
 
     pub(crate) fn target(&self, grant: Grant) -> Target {
@@ -227,6 +230,7 @@ impl Session {
 
     /// Subscribes to several filters at one cut. Answers, for each, whether the session did not have it before.
     pub fn subscribe_all(&self, filters: Vec<(Filter, SubscribeOptions)>, cut: &mut u64) -> Vec<bool> {
+        let order = self.bus.changes_in_order(filters.iter().map(|(filter, _)| filter));
         let (changes, at) = self.bus.add_interest(&self.core, &filters);
         *cut = at;
         let mut subscriptions = self.core.subscriptions.lock();
@@ -235,16 +239,19 @@ impl Session {
         drop(subscriptions);
         let config = &self.core.config;
         for (change, (filter, _)) in
-            changes.iter().zip(filters).filter(|(_, (filter, _))| config.is_client && !filter.is_hidden())
+            changes.iter().zip(&filters).filter(|(_, (filter, _))| config.is_client && !filter.is_hidden())
         {
             if change.filter {
                 self.bus.monitor().emit(MonitorEvent::CreatedChannel { channel: filter.clone() });
             }
             if change.subscription {
                 let (client_id, connector) = (config.client_id.clone(), config.connector);
-                self.bus.monitor().emit(MonitorEvent::ClientSubscribed { client_id, connector, channel: filter });
+                let channel = filter.clone();
+                self.bus.monitor().emit(MonitorEvent::ClientSubscribed { client_id, connector, channel });
             }
         }
+        drop(order);
+        self.enter_all_by_rule(&filters);
         changes.iter().map(|change| change.subscription).collect()
     }
 
@@ -277,6 +284,10 @@ impl Session {
     }
 
     fn leave(&self, filter: &Filter, group: Option<&Arc<str>>) -> bool {
+        if group.is_none() {
+            self.leave_roster(filter);
+        }
+        let _order = self.bus.changes_in_order(std::iter::once(filter));
         let change = self.bus.remove_interest(self.core.id, filter, group);
         let config = &self.core.config;
         let is_told = config.is_client && !filter.is_hidden();
@@ -299,6 +310,7 @@ impl Session {
         for (filter, group) in subscriptions.keys() {
             self.leave(filter, group.as_ref());
         }
+        self.leave_all_rosters();
         self.bus.forget(&self.core);
         let config = &self.core.config;
         if config.is_client {

@@ -222,3 +222,49 @@ async fn subscribers_that_left_are_let_go() {
     let in_time = tokio::time::timeout(std::time::Duration::from_secs(10), let_go).await;
     assert!(in_time.is_ok(), "{} of {} are still held", held(), left.len());
 }
+
+/// Counts what is told of one channel, in order.
+#[derive(Default)]
+struct Told(parking_lot::Mutex<Vec<bool>>);
+
+impl MonitorHandler for Told {
+    fn handle(&self, event: &Monitored) {
+        match &event.event {
+            MonitorEvent::CreatedChannel { .. } => self.0.lock().push(true),
+            MonitorEvent::DestroyedChannel { .. } => self.0.lock().push(false),
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_channel_is_created_and_destroyed_in_turn_however_many_come_and_go_at_once() {
+    let bus = Bus::in_memory();
+    let told = Arc::new(Told::default());
+    bus.monitor().add(told.clone());
+    let crowd: Vec<_> = (0..8)
+        .map(|n| {
+            let bus = bus.clone();
+            tokio::task::spawn_blocking(move || {
+                let (session, _queue) = subscriber(&bus, &format!("racer{n}"), &[]);
+                for round in 0..2000 {
+                    session.subscribe(filter("contested"), SubscribeOptions::default());
+                    // Half of them leave, half of them vanish.
+                    if round % 2 == 0 {
+                        session.unsubscribe(&filter("contested"));
+                    } else {
+                        let (brief, _queue) = subscriber(&bus, "brief", &["contested"]);
+                        session.unsubscribe(&filter("contested"));
+                        drop(brief);
+                    }
+                }
+            })
+        })
+        .collect();
+    for racer in crowd {
+        racer.await.unwrap();
+    }
+    let told = told.0.lock();
+    assert!(told.len() >= 2 && told.len().is_multiple_of(2), "{}", told.len());
+    assert!(told.chunks(2).all(|pair| pair == [true, false]), "created and destroyed by turns, beginning with created");
+}

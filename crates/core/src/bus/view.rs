@@ -8,6 +8,7 @@ use crate::{
     engine::Engine,
     message::{Connector, Position},
     monitor::Monitor,
+    presence::Presence,
     rule::Rules,
     session::{SessionCore, SessionInfo},
     stats::Stats,
@@ -54,6 +55,12 @@ impl Bus {
     #[must_use]
     pub fn monitor(&self) -> &Monitor {
         &self.0.monitor
+    }
+
+    /// Who is where.
+    #[must_use]
+    pub fn presence(&self) -> &Presence {
+        &self.0.presence
     }
 
     /// The counters.
@@ -111,7 +118,7 @@ impl Bus {
     }
 }
 
-fn info(core: &SessionCore) -> SessionInfo {
+pub(super) fn info(core: &SessionCore) -> SessionInfo {
     SessionInfo {
         id: core.id,
         client_id: core.config.client_id.clone(),
