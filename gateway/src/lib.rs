@@ -4,4 +4,5 @@ pub mod config;
 pub mod logging;
 mod run;
 
-pub use run::run;
+pub use ratatosk_core as core;
+pub use run::{Addresses, Builder, Extras, Gateway, Subscription, run};

@@ -1,11 +1,9 @@
-//! The composition: from a resolved configuration to a running gateway, and to its orderly end.
+//! Running a gateway as a process: signals start its end and read its configuration again.
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::process::ExitCode;
 
 use anyhow::Context as _;
-use ratatosk_connector::lifecycle::Lifecycle;
-use ratatosk_core::{Bus, BusConfig, MemoryEngine, MonitorEvent};
-use ratatosk_metrics::Exporter;
+use ratatosk_core::{Bus, MonitorEvent};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{Resolved, Sources};
@@ -13,76 +11,50 @@ use crate::config::{Resolved, Sources};
 mod access;
 mod admin;
 mod connectors;
+mod gateway;
 mod listen;
 mod monitor;
 mod page;
 mod rules;
+mod subscription;
 mod upstreams;
 
-/// How often the engine lets go of what is too old.
-const SWEEP: Duration = Duration::from_secs(5);
-/// The share of the grace period in which `/readyz` already says no and listeners are still open.
-const READINESS_SHARE: u32 = 5;
+pub use self::{
+    gateway::{Addresses, Builder, Extras, Gateway},
+    subscription::Subscription,
+};
 
-/// Runs a gateway until it is told to stop. `sources` is what SIGHUP loads again.
+/// Runs a gateway until it is told to stop by a signal. `sources` is what SIGHUP loads again.
 ///
 /// # Errors
 /// A listener cannot be opened: the message names its key and address.
 pub async fn run(resolved: Resolved, sources: Sources) -> anyhow::Result<ExitCode> {
+    run_with(resolved, sources, Extras::default(), |_| Ok(())).await
+}
+
+/// Like [`run`], with something besides: `accompany` is called once the gateway is ready.
+pub(crate) async fn run_with(
+    resolved: Resolved,
+    sources: Sources,
+    extras: Extras,
+    accompany: impl FnOnce(&Gateway) -> anyhow::Result<()>,
+) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new()?;
-    let life = Lifecycle::default();
-    let bus = start_bus(&resolved, &life);
-    let listeners = listen::Listeners::bind(&resolved)?;
-    let connectors = connectors::Connectors::new(&resolved, &bus, &life)?;
-    let upstream_names: Vec<Arc<str>> = resolved.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
-    let exporter = Exporter::new(bus.clone(), env!("CARGO_PKG_VERSION"), &upstream_names)?;
-    bus.monitor().add(exporter.clone());
-    monitor::publish_events(&bus, &resolved.monitor);
-    let upstreams = upstreams::start(&resolved, &bus, &life)?;
-    let admin = admin::router(&bus, &life, exporter, upstreams.clone());
-    listeners.serve(&resolved, connectors, admin, &life);
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
+    let gateway = Gateway::start(&resolved, extras)?;
+    accompany(&gateway)?;
     let quickly = loop {
         match signals.next().await {
             Wish::Stop { quickly } => break quickly,
-            Wish::Reload => reload(&bus, &sources),
+            Wish::Reload => reload(gateway.bus(), &sources),
         }
     };
     tokio::select! {
-        left = stop(&bus, &life, &upstreams, resolved.grace, quickly) => Ok(left),
+        left = gateway.stop(quickly) => Ok(if left == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
         () = signals.stop_again() => {
             tracing::warn!("stopped at once by a second signal");
             Ok(ExitCode::FAILURE)
         }
     }
-}
-
-fn start_bus(resolved: &Resolved, life: &Lifecycle) -> Bus {
-    let lanes = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let (bus, tasks) = Bus::new(BusConfig {
-        gateway_id: format!("{:016x}", fastrand::u64(..)).into(),
-        epoch: rules::epoch().into(),
-        lanes,
-        rules: rules::of(resolved),
-        engine: Arc::new(MemoryEngine::default()),
-    });
-    for lane in tasks {
-        life.spawn("fan-out lane", lane);
-    }
-    let (engine, closing) = (bus.engine().clone(), life.closing());
-    life.spawn("engine sweeper", async move {
-        let sweep = async {
-            loop {
-                tokio::time::sleep(SWEEP).await;
-                engine.sweep();
-            }
-        };
-        tokio::select! {
-            () = sweep => {}
-            () = closing => {}
-        }
-    });
-    bus
 }
 
 /// Takes a new configuration as far as it can change while running: channel rules.
@@ -100,30 +72,6 @@ fn reload(bus: &Bus, sources: &Sources) {
             }
         }
     }
-}
-
-/// Readiness first, then everybody is told to go, then what is left is waited for.
-async fn stop(
-    bus: &Bus,
-    life: &Lifecycle,
-    upstreams: &upstreams::Upstreams,
-    grace: Duration,
-    quickly: bool,
-) -> ExitCode {
-    tracing::info!(grace_seconds = grace.as_secs_f64(), "stopping");
-    life.drain();
-    let ready = if quickly { Duration::ZERO } else { grace / READINESS_SHARE };
-    tokio::time::sleep(ready).await;
-    life.close();
-    upstreams.stop();
-    bus.close();
-    let left = life.wait(grace.saturating_sub(ready)).await;
-    if left == 0 {
-        tracing::info!("stopped");
-        return ExitCode::SUCCESS;
-    }
-    tracing::warn!(tasks = left, "the grace period is over, and not everything has ended");
-    ExitCode::FAILURE
 }
 
 enum Wish {

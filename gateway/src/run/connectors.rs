@@ -15,10 +15,7 @@ use ratatosk_core::Bus;
 
 use ratatosk_mqtt::server::{MqttServer, Settings};
 
-use super::{
-    access::{self, Access},
-    page,
-};
+use super::access::{self, Access};
 use crate::config::{CorsOrigins, Resolved};
 
 /// The server sides, ready to be given their listeners.
@@ -30,7 +27,7 @@ pub(super) struct Connectors {
 }
 
 impl Connectors {
-    pub(super) fn new(resolved: &Resolved, bus: &Bus, life: &Lifecycle) -> anyhow::Result<Self> {
+    pub(super) fn new(resolved: &Resolved, bus: &Bus, life: &Lifecycle, extra: Router) -> anyhow::Result<Self> {
         let origins = match &resolved.http.cors {
             CorsOrigins::Any => Origins::new(["*"]),
             CorsOrigins::Only(named) => Origins::new(named.iter().map(String::as_str)),
@@ -57,7 +54,7 @@ impl Connectors {
         let mercure = resolved.sse.mercure.as_ref();
         let mercure = mercure.map(|config| ratatosk_sse::server::mercure::Hub::new(&sse, config)).transpose()?;
         let router = Router::new()
-            .merge(page::router())
+            .merge(extra)
             .merge(sse.router())
             .merge(mercure.map(|hub| hub.router()).unwrap_or_default())
             .merge(bayeux.router())

@@ -21,6 +21,22 @@ const BACKLOG: u32 = 4096;
 /// What a request line that is refused for its length may have beyond the bound of the head.
 const LONG_REQUEST_LINE: usize = 192 << 10;
 
+/// Where a gateway listens; `None` for a listener that is off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Addresses {
+    /// `http.listen`.
+    pub http: Option<SocketAddr>,
+    /// `http.tls_listen`.
+    pub https: Option<SocketAddr>,
+    /// `admin.listen`.
+    pub admin: Option<SocketAddr>,
+    /// `mqtt.listen`.
+    pub mqtt: Option<SocketAddr>,
+    /// `mqtt.tls_listen`.
+    pub mqtts: Option<SocketAddr>,
+}
+
 /// The bound listeners.
 pub(super) struct Listeners {
     http: Option<TcpListener>,
@@ -39,6 +55,18 @@ impl Listeners {
             mqtt: bind("mqtt.listen", resolved.mqtt.listen.address())?,
             mqtts: bind("mqtt.tls_listen", resolved.mqtt.tls_listen.address())?,
         })
+    }
+
+    /// The addresses as bound: a port 0 in the configuration is a real one here.
+    pub(super) fn addresses(&self) -> Addresses {
+        let of = |listener: &Option<TcpListener>| listener.as_ref()?.local_addr().ok();
+        Addresses {
+            http: of(&self.http),
+            https: of(&self.https),
+            admin: of(&self.admin),
+            mqtt: of(&self.mqtt),
+            mqtts: of(&self.mqtts),
+        }
     }
 
     pub(super) fn serve(self, resolved: &Resolved, connectors: Connectors, admin: Router, life: &Lifecycle) {
