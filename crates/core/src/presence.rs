@@ -35,7 +35,7 @@ pub(crate) use self::{news::tell, session::Standing};
 /// The most users of one roster that is not bounded by its protocol. Who comes later is not listed.
 pub const MAX_MEMBERS: usize = 10_000;
 
-const SHARDS: usize = 16;
+const SHARDS: usize = 32;
 
 /// As whom a session is present.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -148,6 +148,8 @@ pub(crate) struct SessionCore {
     pub(crate) subscriptions: Mutex<Subscriptions>,
     /// Made when the session is first present somewhere: most never are.
     pub(crate) standing: Mutex<Option<Box<Standing>>>,
+    /// Whether its client id names someone.
+    pub(crate) appears_as_client: AtomicBool,
     ended: AtomicBool,
 }
 
@@ -163,7 +165,17 @@ impl fmt::Debug for SessionCore {
 impl SessionCore {
     pub(crate) fn new(id: SessionId, config: SessionConfig, slot: u32, peer: Arc<dyn Peer>) -> Self {
         let (opened, subscriptions, standing) = (SystemTime::now(), Mutex::default(), Mutex::default());
-        Self { id, config, slot, peer, opened, subscriptions, standing, ended: AtomicBool::new(false) }
+        Self {
+            id,
+            config,
+            slot,
+            peer,
+            opened,
+            subscriptions,
+            standing,
+            appears_as_client: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+        }
     }
 
     pub(crate) fn target(&self, grant: Grant) -> Target {
@@ -270,6 +282,13 @@ impl Session {
     #[must_use]
     pub fn filters(&self) -> Vec<Filter> {
         self.core.subscriptions.lock().keys().map(|(filter, _)| filter.clone()).collect()
+    }
+
+    /// Its subscriptions, with how each takes its messages.
+    #[must_use]
+    pub fn subscriptions(&self) -> Vec<(Filter, SubscribeOptions)> {
+        let subscriptions = self.core.subscriptions.lock();
+        subscriptions.iter().map(|((filter, _), options)| (filter.clone(), options.clone())).collect()
     }
 
     /// How many subscriptions it has.

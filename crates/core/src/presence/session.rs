@@ -1,6 +1,9 @@
 //! A session's own presence: who it is, and where it is present.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+};
 
 use super::{Full, MAX_MEMBERS, Member, Place, Roster};
 use crate::{
@@ -23,19 +26,21 @@ impl Session {
         self.core.standing.lock().get_or_insert_default().member = Some(member);
     }
 
+    /// Says that the client id names someone: the session is present under it where it has no user.
+    pub fn appear_as_client(&self) {
+        self.core.appears_as_client.store(true, Ordering::Relaxed);
+    }
+
     /// Says whether anybody is there: a session that outlives its connection is not present without one.
     pub fn set_present(&self, present: bool) {
-        let mut standing = self.core.standing.lock();
-        if present {
-            let Some(standing) = standing.as_mut().filter(|standing| standing.away) else { return };
-            standing.away = false;
-        } else {
-            let standing = standing.get_or_insert_default();
-            standing.away = true;
-            self.leave_all(std::mem::take(&mut standing.joined));
-            return;
+        let mut guard = self.core.standing.lock();
+        // Where nothing was ever joined, there is nothing to leave or to come back to.
+        let Some(standing) = guard.as_mut().filter(|standing| standing.away == present) else { return };
+        standing.away = !present;
+        if !present {
+            return self.leave_all(std::mem::take(&mut standing.joined));
         }
-        drop(standing);
+        drop(guard);
         let filters: Vec<_> = self.core.subscriptions.lock().keys().filter(|key| key.1.is_none()).cloned().collect();
         filters.iter().for_each(|(filter, _)| self.enter_by_rule(filter));
     }
@@ -83,7 +88,9 @@ impl Session {
             (standing.member.clone(), standing.away, standing.joined.contains_key(&channel))
         });
         drop(standing);
-        let Some(member) = member.or_else(|| self.core.config.user.clone().map(Member::new)) else { return };
+        let config = &self.core.config;
+        let client = || self.core.appears_as_client.load(Ordering::Relaxed).then(|| config.client_id.clone());
+        let Some(member) = member.or_else(|| config.user.clone().or_else(client).map(Member::new)) else { return };
         if !away && !known && self.join(&channel, &member, MAX_MEMBERS, |_| ()).is_err() {
             tracing::debug!(most = MAX_MEMBERS, "a roster is full: a user is not listed");
         }

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::{close::Close, command::Data, member::Member, socket_id::SocketId, text::push_string};
+use super::{close::Close, command::Data, socket_id::SocketId, text::push_string};
 
 /// `pusher:connection_established`.
 #[must_use]
@@ -197,14 +197,6 @@ pub fn event(channel: &str, event: &str, data: &Data, user_id: Option<&str>) -> 
     }
     out.push('}');
     out
-}
-
-impl Member {
-    /// The frame that tells others of this member.
-    #[must_use]
-    pub fn added(&self, channel: &str) -> String {
-        member_added(channel, &self.user_id, self.user_info.as_deref())
-    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,13 @@
 //! One application at work.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use parking_lot::Mutex;
-use ratatosk_core::{Bus, Connector, EndReason};
+use ratatosk_core::{Bus, Channel, Connector, EndReason, Member, SessionId, presence::RosterWatcher};
 
 use super::{
     client::Client, clock::Clock, encode::EventFrame, hooks::Hooks, registry::Registry, timers::Timers, users::Users,
@@ -11,7 +15,12 @@ use super::{
 use crate::{
     config::AppSettings,
     mapping::{NameError, Names},
-    proto::{close::Close, name::Kind, policy::Policy, socket_id::SocketId},
+    proto::{
+        close::Close,
+        name::{Class, Kind},
+        policy::Policy,
+        socket_id::SocketId,
+    },
 };
 
 /// Connections told to leave at a time when the gateway stops: they come back at once, and not all at once.
@@ -38,16 +47,20 @@ impl App {
     pub(super) fn new(settings: &AppSettings, bus: Bus, connector: Connector, clock: Clock) -> Self {
         let policy = Arc::new(settings.policy.clone());
         let hooks = Arc::new(Hooks::new(&settings.webhooks, clock));
-        let members = policy.limits.presence_members;
-        let registry = Registry::new(hooks, Arc::default(), clock, policy.subscription_count, members);
+        let registry = Registry::new(hooks, Arc::default(), clock, policy.subscription_count);
         let frame = Arc::new(EventFrame::new(settings.names.clone(), settings.shares_names, connector));
         let (users, connections) = (Users::default(), Mutex::default());
         Self { policy, names: settings.names.clone(), frame, registry, users, bus, connector, clock, connections }
     }
 
     /// The channel of a name that the application may use.
-    pub(super) fn channel(&self, name: &str) -> Result<(ratatosk_core::Channel, Kind), NameError> {
+    pub(super) fn channel(&self, name: &str) -> Result<(Channel, Kind), NameError> {
         self.names.channel(name, self.policy.limits.channel_name_bytes)
+    }
+
+    /// How many users are in a presence channel, over all connectors.
+    pub(super) fn users_in(&self, name: &str) -> usize {
+        self.channel(name).map_or(0, |(channel, _)| self.bus.presence().count(&channel))
     }
 
     /// Whether one more connection may come.
@@ -123,5 +136,30 @@ impl App {
                 () = more_timers => {}
             }
         }
+    }
+}
+
+/// Tells the subscribers of an application's presence channels who comes and goes, by whichever connector.
+pub(super) struct RosterNews(pub(super) Weak<App>);
+
+impl RosterNews {
+    fn tell(&self, channel: &Channel, tell: impl FnOnce(&Registry, &str)) {
+        let Some(app) = self.0.upgrade() else { return };
+        if let Some(name) = app.names.name(channel)
+            && Kind::of(&name, usize::MAX).is_ok_and(|kind| kind.class == Class::Presence)
+        {
+            tell(&app.registry, &name);
+        }
+    }
+}
+
+impl RosterWatcher for RosterNews {
+    fn came(&self, channel: &Channel, member: &Member, by: SessionId) {
+        let told = (&*member.user, member.info.as_deref());
+        self.tell(channel, |registry, name| registry.member_came(name, told, by));
+    }
+
+    fn left(&self, channel: &Channel, user: &str, by: SessionId) {
+        self.tell(channel, |registry, name| registry.member_left(name, user, by));
     }
 }

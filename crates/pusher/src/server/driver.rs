@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use ratatosk_core::{
-    EndReason, Filter, Message, MonitorEvent, Origin, Peer, Publication, Session, SessionConfig, SubscribeOptions,
-    stats::DropReason,
+    Channel, EndReason, Filter, Message, MonitorEvent, Origin, Peer, Publication, Session, SessionConfig,
+    SubscribeOptions, presence::Full, stats::DropReason,
 };
 use tokio::time::Instant;
 
@@ -21,7 +21,7 @@ use crate::proto::{
     connection::{Action, ClientEvent, Connection, Held, Refusal},
     frame,
     member::{Member, User},
-    name::Kind,
+    name::{Class, Kind},
     socket_id::SocketId,
     webhook::Event,
 };
@@ -89,8 +89,12 @@ impl Driver {
 
     /// The connection is over.
     pub(super) fn close(mut self, reason: EndReason) {
-        for (channel, held) in self.machine.take_held() {
-            self.app.registry.leave(&channel, held.ticket, held.member.as_ref());
+        let held: Vec<(Arc<str>, Held)> = self.machine.take_held().collect();
+        for (channel, held) in &held {
+            match held.member {
+                Some(_) => self.unsubscribe(channel, held),
+                None => self.app.registry.leave(channel, held.ticket),
+            }
         }
         if let Some(user) = self.machine.user() {
             self.app.users.sign_out(user, &self.client);
@@ -118,7 +122,7 @@ impl Driver {
             match action {
                 Action::Send(text) => self.client.tell(&text),
                 Action::Subscribe { channel, kind, member } => self.subscribe(channel, kind, member).await,
-                Action::Confirm { channel, .. } => self.app.registry.confirm(&channel, &self.client),
+                Action::Confirm { channel, kind } => self.confirm(&channel, kind),
                 Action::Unsubscribe { channel, held } => self.unsubscribe(&channel, &held),
                 Action::Publish(event) => self.publish(event).await,
                 Action::SignedIn { user, before } => self.signed_in(&user, before.as_deref()),
@@ -129,14 +133,15 @@ impl Driver {
     }
 
     async fn subscribe(&mut self, channel: Arc<str>, kind: Kind, member: Option<Arc<Member>>) {
-        let filter = match self.filter(&channel) {
-            Ok(filter) => filter,
+        let target = self.app.channel(&channel).map_err(|error| Refusal::channel(error.to_string()));
+        let target = target.and_then(|(target, _)| Ok((filter_of(&target)?, target)));
+        let (filter, target) = match target {
+            Ok(target) => target,
             Err(refusal) => return self.refuse(&channel, &refusal),
         };
         // Held, so that success comes before every message, and the kept event between the two.
         self.client.hold();
-        let slot = self.app.registry.join(&channel, kind, member.as_ref(), &self.client);
-        let Ok(slot) = slot else {
+        let Ok(slot) = self.enter(&channel, &target, kind, member.as_deref()) else {
             self.client.release(Vec::new(), None);
             let most = self.app.policy.limits.presence_members;
             let refusal = Refusal::limit(format!("The presence channel is full: at most {most} users"));
@@ -150,6 +155,29 @@ impl Driver {
         self.client.release(kept, miss.then(|| Packet::new(&frame::cache_miss(&channel))));
         if miss {
             self.app.registry.missed(&channel);
+        }
+    }
+
+    /// Enters the channel: on presence channels, its roster first, so that the answer tells of all who are there.
+    fn enter(&self, channel: &Arc<str>, target: &Channel, kind: Kind, member: Option<&Member>) -> Result<u32, Full> {
+        let registry = &self.app.registry;
+        let Some(member) = member else { return Ok(registry.join(channel, kind, None, &self.client)) };
+        let (member, most) = (present(member), self.app.policy.limits.presence_members);
+        let mut slot = 0;
+        self.session.join(target, &member, most, |roster| {
+            slot = registry.join(channel, kind, Some(roster), &self.client);
+        })?;
+        Ok(slot)
+    }
+
+    fn confirm(&self, channel: &str, kind: Kind) {
+        let registry = &self.app.registry;
+        match self.app.channel(channel) {
+            Ok((target, _)) if kind.class == Class::Presence => {
+                let presence = self.app.bus.presence();
+                presence.read(&target, |roster| registry.confirm(channel, Some(roster), &self.client));
+            }
+            _ => registry.confirm(channel, None, &self.client),
         }
     }
 
@@ -168,21 +196,17 @@ impl Driver {
         }
     }
 
-    fn filter(&self, channel: &str) -> Result<Filter, Refusal> {
-        let (channel, _) = self.app.channel(channel).map_err(|error| Refusal::channel(error.to_string()))?;
-        Filter::new(channel.as_str()).map_err(|error| Refusal::channel(error.to_string()))
-    }
-
     fn refuse(&mut self, channel: &str, refusal: &Refusal) {
         self.machine.forget(channel);
         refusal.frames(channel).iter().for_each(|text| self.client.tell(text));
     }
 
+    /// Leaves the roster with the subscription, and is then no longer told of others.
     fn unsubscribe(&self, channel: &Arc<str>, held: &Held) {
-        if let Ok(filter) = self.filter(channel) {
+        if let Some(filter) = self.app.channel(channel).ok().and_then(|(target, _)| filter_of(&target).ok()) {
             self.session.unsubscribe(&filter);
         }
-        self.app.registry.leave(channel, held.ticket, held.member.as_ref());
+        self.app.registry.leave(channel, held.ticket);
     }
 
     async fn publish(&self, event: ClientEvent) {
@@ -216,6 +240,16 @@ impl Driver {
     }
 
     fn signed_in(&self, user: &Arc<User>, before: Option<&User>) {
+        self.session.appear_as(present(&user.member));
         self.app.users.sign_in(user, before, &self.client);
     }
+}
+
+fn filter_of(channel: &Channel) -> Result<Filter, Refusal> {
+    Filter::new(channel.as_str()).map_err(|error| Refusal::channel(error.to_string()))
+}
+
+/// A member as all connectors know it.
+fn present(member: &Member) -> ratatosk_core::Member {
+    ratatosk_core::Member { user: member.user_id.as_str().into(), info: member.user_info.as_deref().map(Into::into) }
 }

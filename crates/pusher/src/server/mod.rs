@@ -9,7 +9,10 @@ use axum::{
 use ratatosk_connector::{http::Origins, lifecycle::Lifecycle};
 use ratatosk_core::{Bus, Connector};
 
-use self::{app::App, clock::Clock};
+use self::{
+    app::{App, RosterNews},
+    clock::Clock,
+};
 use crate::config::{ConfigFault, PusherConfig};
 
 mod api;
@@ -71,6 +74,9 @@ impl Server {
         let settings = config.resolve().map_err(ServerError::Config)?;
         let app = |settings| Arc::new(App::new(settings, bus.clone(), connector, clock));
         let apps: Vec<Arc<App>> = settings.iter().map(app).collect();
+        // Per-user channels and ciphertext: nobody else publishes there, and nobody else listens.
+        bus.reserve("$pusher", connector);
+        apps.iter().for_each(|app| bus.presence().watch(Arc::new(RosterNews(Arc::downgrade(app)))));
         let fallbacks = fallback::Sessions::default();
         let server = Self(Arc::new(Shared { apps, prefix: config.prefix.clone(), origins, life, fallbacks }));
         server.spawn()?;

@@ -1,15 +1,17 @@
-//! Who is subscribed to what in one application, and who is present where.
+//! Who is subscribed to what in one application. Who is present where is the bus's to know: what happens to its rosters
+//! is told here to the subscribers of presence channels.
 //!
 //! What is told to subscribers about each other is sent under the lock of the channel's shard, so that every
 //! subscriber hears of coming and going in the order in which it happened.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     hash::{BuildHasher, RandomState},
     sync::Arc,
 };
 
 use parking_lot::{Mutex, MutexGuard};
+use ratatosk_core::{SessionId, presence::Roster};
 use slab::Slab;
 
 use super::{client::Client, clock::Clock, hooks::Hooks, packet::Packet, timers::Timers};
@@ -17,7 +19,6 @@ use crate::proto::{
     count::{CountGate, Tell},
     debounce::Subject,
     frame,
-    member::Member,
     name::{Class, Kind},
     webhook::Event,
 };
@@ -26,28 +27,17 @@ const SHARDS: usize = 32;
 /// Above so many subscribers, a count is sent outside of the lock.
 const CROWD: usize = 100;
 
-/// The roster has no room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Full;
-
 /// What the HTTP API tells of an occupied channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Occupied {
     pub(super) name: Arc<str>,
     pub(super) kind: Kind,
-    pub(super) users: usize,
     pub(super) subscriptions: usize,
-}
-
-struct Present {
-    member: Arc<Member>,
-    connections: usize,
 }
 
 struct Room {
     kind: Kind,
     subscribers: Slab<Arc<Client>>,
-    roster: BTreeMap<Box<str>, Present>,
     gate: CountGate,
     missed: bool,
 }
@@ -62,35 +52,22 @@ pub(super) struct Registry {
     pub(super) timers: Arc<Timers>,
     clock: Clock,
     counts: bool,
-    max_members: usize,
 }
 
 impl Room {
     fn new(kind: Kind) -> Self {
-        Self { kind, subscribers: Slab::new(), roster: BTreeMap::new(), gate: CountGate::default(), missed: false }
+        Self { kind, subscribers: Slab::new(), gate: CountGate::default(), missed: false }
     }
 
-    fn success(&self, channel: &str) -> String {
-        if self.kind.class != Class::Presence {
-            return frame::succeeded(channel);
-        }
-        let members = self.roster.values().map(|present| {
-            let member = &present.member;
-            (member.user_id.as_str(), member.user_info.as_deref())
-        });
-        frame::succeeded_presence(channel, members)
-    }
-
-    fn broadcast(&self, text: &str, except: Option<usize>) {
+    fn broadcast(&self, text: &str, except: Option<SessionId>) {
         if self.subscribers.len() <= usize::from(except.is_some()) {
             return;
         }
         let packet = Packet::new(text);
-        for (slot, client) in &self.subscribers {
-            if Some(slot) != except {
-                client.send(&packet);
-            }
-        }
+        self.subscribers
+            .iter()
+            .filter(|(_, client)| Some(client.session) != except)
+            .for_each(|(_, client)| client.send(&packet));
     }
 
     /// Whether outsiders hear of this channel at all.
@@ -99,15 +76,22 @@ impl Room {
     }
 
     fn occupied(&self, name: &Arc<str>) -> Occupied {
-        let (users, subscriptions) = (self.roster.len(), self.subscribers.len());
-        Occupied { name: name.clone(), kind: self.kind, users, subscriptions }
+        Occupied { name: name.clone(), kind: self.kind, subscriptions: self.subscribers.len() }
+    }
+}
+
+/// What a subscriber is told when it is in: on presence channels, who else is.
+fn success(channel: &str, roster: Option<&Roster>) -> String {
+    match roster {
+        Some(roster) => frame::succeeded_presence(channel, roster.members()),
+        None => frame::succeeded(channel),
     }
 }
 
 impl Registry {
-    pub(super) fn new(hooks: Arc<Hooks>, timers: Arc<Timers>, clock: Clock, counts: bool, max_members: usize) -> Self {
+    pub(super) fn new(hooks: Arc<Hooks>, timers: Arc<Timers>, clock: Clock, counts: bool) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { shards, hasher: RandomState::new(), hooks, timers, clock, counts, max_members }
+        Self { shards, hasher: RandomState::new(), hooks, timers, clock, counts }
     }
 
     fn shard(&self, channel: &str) -> MutexGuard<'_, Shard> {
@@ -117,64 +101,28 @@ impl Registry {
         self.shards[index].lock()
     }
 
-    /// Enters a subscriber, sends it `subscription_succeeded`, and tells the others.
-    pub(super) fn join(
-        &self,
-        channel: &Arc<str>,
-        kind: Kind,
-        member: Option<&Arc<Member>>,
-        client: &Arc<Client>,
-    ) -> Result<u32, Full> {
+    /// Enters a subscriber and sends it `subscription_succeeded`. `roster`: on presence channels, with the subscriber in it.
+    pub(super) fn join(&self, channel: &Arc<str>, kind: Kind, roster: Option<&Roster>, client: &Arc<Client>) -> u32 {
         let mut shard = self.shard(channel);
-        if let Some(member) = member {
-            let room = shard.get(channel);
-            let known = room.is_some_and(|room| room.roster.contains_key(member.user_id.as_str()));
-            if !known && room.map_or(0, |room| room.roster.len()) >= self.max_members {
-                return Err(Full);
-            }
-        }
         let room = shard.entry(channel.clone()).or_insert_with(|| Room::new(kind));
         let first = room.subscribers.is_empty();
         let slot = room.subscribers.insert(client.clone());
-        let mut added = false;
-        if let Some(member) = member {
-            let present = room.roster.entry(member.user_id.as_str().into());
-            let present = present.or_insert_with(|| Present { member: member.clone(), connections: 0 });
-            present.connections += 1;
-            added = present.connections == 1;
-        }
-        client.tell(&room.success(channel));
+        client.tell(&success(channel, roster));
         if first && room.is_listed() {
             self.hooks.came(Subject { channel: channel.to_string(), user_id: None });
-        }
-        if let Some(member) = member.filter(|_| added) {
-            room.broadcast(&member.added(channel), Some(slot));
-            self.hooks.came(Subject { channel: channel.to_string(), user_id: Some(member.user_id.clone()) });
         }
         let crowd = self.count(channel, room);
         drop(shard);
         tell_crowd(crowd);
-        Ok(u32::try_from(slot).unwrap_or(u32::MAX))
+        u32::try_from(slot).unwrap_or(u32::MAX)
     }
 
-    /// Takes a subscriber out, and tells the others.
-    pub(super) fn leave(&self, channel: &Arc<str>, slot: u32, member: Option<&Arc<Member>>) {
+    /// Takes a subscriber out.
+    pub(super) fn leave(&self, channel: &Arc<str>, slot: u32) {
         let mut shard = self.shard(channel);
         let Some(room) = shard.get_mut(channel) else { return };
         if room.subscribers.try_remove(slot as usize).is_none() {
             return;
-        }
-        if let Some(member) = member {
-            let user = member.user_id.as_str();
-            let gone = room.roster.get_mut(user).is_some_and(|present| {
-                present.connections -= 1;
-                present.connections == 0
-            });
-            if gone {
-                room.roster.remove(user);
-                room.broadcast(&frame::member_removed(channel, user), None);
-                self.hooks.left(Subject { channel: channel.to_string(), user_id: Some(user.to_owned()) });
-            }
         }
         let crowd = self.count(channel, room);
         if room.subscribers.is_empty() {
@@ -187,11 +135,29 @@ impl Registry {
         tell_crowd(crowd);
     }
 
-    /// Sends `subscription_succeeded` again to one who asks again.
-    pub(super) fn confirm(&self, channel: &str, client: &Client) {
+    /// A user came into a presence channel, by this session or by another connector's.
+    pub(super) fn member_came(&self, channel: &str, (user, info): (&str, Option<&str>), by: SessionId) {
         let shard = self.shard(channel);
         if let Some(room) = shard.get(channel) {
-            client.tell(&room.success(channel));
+            room.broadcast(&frame::member_added(channel, user, info), Some(by));
+        }
+        self.hooks.came(Subject { channel: channel.to_owned(), user_id: Some(user.to_owned()) });
+    }
+
+    /// A user left a presence channel.
+    pub(super) fn member_left(&self, channel: &str, user: &str, by: SessionId) {
+        let shard = self.shard(channel);
+        if let Some(room) = shard.get(channel) {
+            room.broadcast(&frame::member_removed(channel, user), Some(by));
+        }
+        self.hooks.left(Subject { channel: channel.to_owned(), user_id: Some(user.to_owned()) });
+    }
+
+    /// Sends `subscription_succeeded` again to one who asks again.
+    pub(super) fn confirm(&self, channel: &str, roster: Option<&Roster>, client: &Client) {
+        let shard = self.shard(channel);
+        if shard.contains_key(channel) {
+            client.tell(&success(channel, roster));
         }
     }
 
@@ -251,12 +217,6 @@ impl Registry {
     /// What there is to tell of a channel; `None` if nobody is subscribed.
     pub(super) fn occupied(&self, channel: &str) -> Option<Occupied> {
         self.shard(channel).get_key_value(channel).map(|(name, room)| room.occupied(name))
-    }
-
-    /// Who is present in a channel.
-    pub(super) fn users(&self, channel: &str) -> Vec<String> {
-        let shard = self.shard(channel);
-        shard.get(channel).map(|room| room.roster.keys().map(ToString::to_string).collect()).unwrap_or_default()
     }
 
     /// Every occupied channel whose name begins so, by name.

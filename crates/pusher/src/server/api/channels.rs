@@ -15,10 +15,10 @@ use crate::{
 /// What was asked for of a channel, but for what it keeps.
 pub(super) fn attributes(app: &App, channel: &str, info: Info) -> Map<String, Value> {
     let occupied = app.registry.occupied(channel);
-    let (users, subscriptions) = occupied.map_or((0, 0), |room| (room.users, room.subscriptions));
+    let subscriptions = occupied.map_or(0, |room| room.subscriptions);
     let mut out = Map::new();
     if info.user_count {
-        out.insert("user_count".into(), users.into());
+        out.insert("user_count".into(), app.users_in(channel).into());
     }
     if info.subscription_count {
         out.insert("subscription_count".into(), subscriptions.into());
@@ -41,7 +41,7 @@ pub(super) fn list(call: &Call) -> Answer {
     for room in call.app.registry.list(prefix) {
         let mut out = Map::new();
         if info.user_count {
-            out.insert("user_count".into(), room.users.into());
+            out.insert("user_count".into(), call.app.users_in(&room.name).into());
         }
         if info.subscription_count {
             out.insert("subscription_count".into(), room.subscriptions.into());
@@ -69,7 +69,12 @@ pub(super) fn users(call: &Call, channel: &str) -> Answer {
     if kind(call, channel)?.class != Class::Presence {
         return Err(Fault::bad("Users can only be retrieved for presence channels"));
     }
-    let users: Vec<Value> = call.app.registry.users(channel).into_iter().map(|id| json!({ "id": id })).collect();
+    let (channel, _) = call.app.channel(channel).map_err(|error| Fault::bad(error.to_string()))?;
+    let users: Vec<Value> = call
+        .app
+        .bus
+        .presence()
+        .read(&channel, |roster| roster.members().map(|(user, _)| json!({ "id": user })).collect());
     Ok(json!({ "users": users }))
 }
 
