@@ -34,6 +34,8 @@ mod sessions;
 mod share;
 mod view;
 
+pub use sessions::SessionQuery;
+
 /// Channels whose matched set is cached; past it the cache starts anew.
 const CACHED_CHANNELS: usize = 65_536;
 
