@@ -4,7 +4,7 @@
 //! the socket cannot take waits in the session's outbox; only then the connection's own task is woken, to
 //! write the backlog when the socket is ready again.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -12,12 +12,17 @@ use ratatosk_core::{
     Bus, Connector, Delivered, EndReason, Form, Message, OutboxLimits, Peer, Run, Session,
     stats::{DropReason, Stats},
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use self::state::{Flush, State};
 use crate::socket::Socket;
 
 mod state;
+
+/// Streams that write a long backlog at the same time: a thousand that come back at once would each take a turn before a
+/// live message had its own. With few of them in the scheduler's queue, it has it soon.
+static CATCHING_UP: LazyLock<Semaphore> =
+    LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get)));
 
 /// How a protocol writes the messages of a stream.
 pub trait Frame: Send + Sync + 'static {
@@ -103,9 +108,14 @@ impl StreamPeer {
         let before = state.depth();
         state.release(head, history, tail);
         self.count_waiting(before, &state);
-        self.write_backlog(&mut state);
+        if !state.is_far_behind() {
+            self.write_backlog(&mut state);
+        }
+        let waits = !state.is_clear() || state.ended().is_some();
         drop(state);
-        self.wake.notify_one();
+        if waits {
+            self.wake.notify_one();
+        }
     }
 
     /// Sends a frame of the connection's own (a heartbeat, an answer), in order with the messages.
@@ -139,7 +149,7 @@ impl StreamPeer {
         loop {
             self.wake.notified().await;
             loop {
-                let outcome = self.write_backlog(&mut self.state.lock());
+                let outcome = self.write_turn().await;
                 match outcome {
                     Flush::Clear => break,
                     Flush::Ended(reason) => return reason,
@@ -165,6 +175,14 @@ impl StreamPeer {
         }
         drop(state);
         self.socket.finish();
+    }
+
+    /// One turn of the backlog. Who is far behind waits for a place among the few that catch up at a time.
+    async fn write_turn(&self) -> Flush {
+        let far_behind = self.state.lock().is_far_behind();
+        // The semaphore is never closed.
+        let _place = if far_behind { CATCHING_UP.acquire().await.ok() } else { None };
+        self.write_backlog(&mut self.state.lock())
     }
 
     fn write_backlog(&self, state: &mut State) -> Flush {

@@ -17,6 +17,10 @@ use crate::socket::Socket;
 
 /// Bytes gathered for one write of a backlog.
 const GATHER: usize = 32 << 10;
+/// Writes of that size in one turn.
+const GATHERS_PER_TURN: u64 = 2;
+/// Waiting messages past which a backlog is long.
+const FAR_BEHIND: usize = 64;
 /// Frames of the connection's own that may wait: a client that never reads cannot make it answer without end.
 const MAX_CONTROL: usize = 256;
 
@@ -84,6 +88,11 @@ impl State {
 
     pub(super) fn depth(&self) -> usize {
         self.outbox.len() + self.first.as_ref().map_or(0, |first| first.history.len())
+    }
+
+    /// Whether it takes more than a moment to write what waits.
+    pub(super) fn is_far_behind(&self) -> bool {
+        self.depth() > FAR_BEHIND
     }
 
     pub(super) fn hold(&mut self) {
@@ -182,7 +191,7 @@ impl State {
             if !self.write_pending(socket) {
                 break self.ended.map_or(Flush::Blocked, Flush::Ended);
             }
-            if written.delivered.bytes >= 8 * GATHER as u64 {
+            if written.delivered.bytes >= GATHERS_PER_TURN * GATHER as u64 {
                 break Flush::More;
             }
             let Some(gathered) = self.gather(frame, &mut written) else { break Flush::Clear };
