@@ -8,7 +8,9 @@ use std::{
     time::UNIX_EPOCH,
 };
 
-use ratatosk_core::{Bus, Channel, Message, MonitorEvent, MonitorHandler, Origin, Publication, monitor::Monitored};
+use ratatosk_core::{
+    Bus, Channel, Connector, Message, MonitorEvent, MonitorHandler, Origin, Publication, monitor::Monitored,
+};
 use serde_json::{Map, Value, json};
 
 use crate::config::raw::MonitorSection;
@@ -28,16 +30,21 @@ struct Publisher {
 
 impl MonitorHandler for Publisher {
     fn handle(&self, monitored: &Monitored) {
-        let Some(Told { event, by, mut fields }) = tell(&monitored.event) else { return };
-        let per_message =
-            matches!(monitored.event, MonitorEvent::ReceivedMessage { .. } | MonitorEvent::DeliveredMessage { .. });
+        let event = &monitored.event;
+        let Some((name, by)) = name(event) else { return };
+        let per_message = matches!(event, MonitorEvent::ReceivedMessage { .. } | MonitorEvent::DeliveredMessage { .. });
         if per_message && (!self.messages || !self.seen.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.sample)) {
             return;
         }
+        let Ok(channel) = Channel::new(format!("$monitor/{name}/{by}")) else { return };
+        // Thousands of clients may come at once, and mostly nobody watches: what nobody reads is not written.
+        if !self.bus.is_wanted(&channel) {
+            return;
+        }
         let at = monitored.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        fields.insert("event".to_owned(), json!(event));
+        let mut fields = fields(event);
+        fields.insert("event".to_owned(), json!(name));
         fields.insert("time".to_owned(), json!(u64::try_from(at).unwrap_or(u64::MAX)));
-        let Ok(channel) = Channel::new(format!("$monitor/{event}/{by}")) else { return };
         let payload = Value::Object(fields).to_string();
         // The gateway's own message to its own channel cannot be refused.
         let _ = self.bus.publish(Publication::new(channel, payload, Origin::gateway()));
@@ -48,67 +55,64 @@ impl MonitorHandler for Publisher {
     }
 }
 
-/// An event in words: its name, the connector or upstream it is about, and its fields.
-struct Told {
-    event: &'static str,
-    by: String,
-    fields: Map<String, Value>,
+/// An event's name, and the connector or upstream it is about. The gateway's own messages are not told: telling one
+/// would be another.
+fn name(event: &MonitorEvent) -> Option<(&'static str, &str)> {
+    let named = match event {
+        MonitorEvent::CreatedClient { connector, .. } => ("created_client", connector.name()),
+        MonitorEvent::DestroyedClient { connector, .. } => ("destroyed_client", connector.name()),
+        MonitorEvent::CreatedChannel { .. } => ("created_channel", "bus"),
+        MonitorEvent::DestroyedChannel { .. } => ("destroyed_channel", "bus"),
+        MonitorEvent::ClientSubscribed { connector, .. } => ("client_subscribed", connector.name()),
+        MonitorEvent::ClientUnsubscribed { connector, .. } => ("client_unsubscribed", connector.name()),
+        MonitorEvent::ReceivedMessage { message } if !is_own(message) => {
+            ("received_message", message.origin.connector.name())
+        }
+        MonitorEvent::DeliveredMessage { message, connector } if !is_own(message) => {
+            ("delivered_message", connector.name())
+        }
+        MonitorEvent::UpstreamStatus { upstream, .. } => ("upstream_status", &**upstream),
+        MonitorEvent::UpstreamPing { upstream, .. } => ("upstream_ping", &**upstream),
+        MonitorEvent::SubscriptionConnected { upstream, .. } => ("subscription_connected", &**upstream),
+        MonitorEvent::SubscriptionDisconnected { upstream, .. } => ("subscription_disconnected", &**upstream),
+        _ => return None,
+    };
+    Some(named)
 }
 
-fn told(event: &'static str, by: impl ToString, fields: Value) -> Option<Told> {
-    let Value::Object(fields) = fields else { return None };
-    Some(Told { event, by: by.to_string(), fields })
+fn is_own(message: &Message) -> bool {
+    message.origin.connector == Connector::GATEWAY
 }
 
-fn tell(event: &MonitorEvent) -> Option<Told> {
-    match event {
+fn fields(event: &MonitorEvent) -> Map<String, Value> {
+    let fields = match event {
         MonitorEvent::CreatedClient { client_id, connector } => {
-            told("created_client", connector, json!({ "client_id": client_id, "connector": connector.name() }))
+            json!({ "client_id": client_id, "connector": connector.name() })
         }
         MonitorEvent::DestroyedClient { client_id, connector, reason } => {
-            let reason = reason.label();
-            let fields = json!({ "client_id": client_id, "connector": connector.name(), "reason": reason });
-            told("destroyed_client", connector, fields)
+            json!({ "client_id": client_id, "connector": connector.name(), "reason": reason.label() })
         }
-        MonitorEvent::CreatedChannel { channel } => told("created_channel", "bus", json!({ "channel": channel })),
-        MonitorEvent::DestroyedChannel { channel } => told("destroyed_channel", "bus", json!({ "channel": channel })),
-        MonitorEvent::ClientSubscribed { client_id, connector, channel } => {
-            told("client_subscribed", connector, json!({ "client_id": client_id, "channel": channel }))
+        MonitorEvent::CreatedChannel { channel } | MonitorEvent::DestroyedChannel { channel } => {
+            json!({ "channel": channel })
         }
-        MonitorEvent::ClientUnsubscribed { client_id, connector, channel } => {
-            told("client_unsubscribed", connector, json!({ "client_id": client_id, "channel": channel }))
+        MonitorEvent::ClientSubscribed { client_id, channel, .. }
+        | MonitorEvent::ClientUnsubscribed { client_id, channel, .. } => {
+            json!({ "client_id": client_id, "channel": channel })
         }
-        MonitorEvent::ReceivedMessage { message } => {
-            tell_message("received_message", message, message.origin.connector)
+        MonitorEvent::ReceivedMessage { message } | MonitorEvent::DeliveredMessage { message, .. } => {
+            json!({ "client_id": message.origin.client_id, "message_id": message.seq, "channel": message.channel })
         }
-        MonitorEvent::DeliveredMessage { message, connector } => tell_message("delivered_message", message, *connector),
         MonitorEvent::UpstreamStatus { upstream, up, reason } => {
-            let status = if *up { "up" } else { "down" };
-            told("upstream_status", upstream, json!({ "upstream": upstream, "status": status, "reason": reason }))
+            json!({ "upstream": upstream, "status": if *up { "up" } else { "down" }, "reason": reason })
         }
         MonitorEvent::UpstreamPing { upstream, round_trip } => {
-            let ms = round_trip.as_secs_f64() * 1000.0;
-            told("upstream_ping", upstream, json!({ "upstream": upstream, "round_trip_ms": ms }))
+            json!({ "upstream": upstream, "round_trip_ms": round_trip.as_secs_f64() * 1000.0 })
         }
-        MonitorEvent::SubscriptionConnected { upstream, filter } => {
-            told("subscription_connected", upstream, json!({ "upstream": upstream, "filter": filter }))
-        }
+        MonitorEvent::SubscriptionConnected { upstream, filter } => json!({ "upstream": upstream, "filter": filter }),
         MonitorEvent::SubscriptionDisconnected { upstream, filter, reason } => {
-            let fields = json!({ "upstream": upstream, "filter": filter, "reason": reason });
-            told("subscription_disconnected", upstream, fields)
+            json!({ "upstream": upstream, "filter": filter, "reason": reason })
         }
-        _ => None,
-    }
-}
-
-/// The gateway's own messages are not told: telling one would be another.
-fn tell_message(event: &'static str, message: &Message, by: ratatosk_core::Connector) -> Option<Told> {
-    if message.origin.connector == ratatosk_core::Connector::GATEWAY {
-        return None;
-    }
-    told(
-        event,
-        by,
-        json!({ "client_id": message.origin.client_id, "message_id": message.seq, "channel": message.channel }),
-    )
+        _ => Value::Null,
+    };
+    if let Value::Object(fields) = fields { fields } else { Map::new() }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use super::Bus;
 use crate::{
-    channel::Filter,
+    channel::{Channel, Filter},
     engine::Engine,
     message::{Connector, Position},
     monitor::Monitor,
@@ -92,6 +92,14 @@ impl Bus {
     #[must_use]
     pub fn subscriber_count(&self, filter: &Filter) -> usize {
         self.0.interest.read().count(filter)
+    }
+
+    /// Whether a publication to the channel would reach anybody or be kept: what is made only to be told need not be
+    /// made otherwise.
+    #[must_use]
+    pub fn is_wanted(&self, channel: &Channel) -> bool {
+        let route = self.0.route(channel);
+        route.stores || !route.matched.is_empty()
     }
 
     /// Changes whenever a filter gets its first subscriber or loses its last.
