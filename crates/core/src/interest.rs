@@ -123,7 +123,17 @@ impl Interest {
 
     /// The members of a shared subscription, if it has any.
     pub(crate) fn shared(&self, share: &Share) -> Option<SharedTargets> {
-        self.filters.get(&share.filter)?.groups.get(&share.name).map(SharedTargets::new)
+        self.group(share).map(SharedTargets::new)
+    }
+
+    /// Whether a shared subscription has a live member beside this one.
+    pub(crate) fn has_other_live(&self, share: &Share, not: SessionId) -> bool {
+        let others = self.group(share).into_iter().flat_map(|group| &group.members).filter(|(id, _)| **id != not);
+        others.into_iter().any(|(_, (session, _))| session.peer.is_live())
+    }
+
+    fn group(&self, share: &Share) -> Option<&Group> {
+        self.filters.get(&share.filter)?.groups.get(&share.name)
     }
 
     /// How many distinct filters have a subscriber.
@@ -231,11 +241,6 @@ impl SharedTargets {
             members.filter(|target| Some(target.session) != not)
         };
         order().find(|target| target.peer.is_live()).or_else(|| order().next())
-    }
-
-    /// Whether a member beside this one is live.
-    pub(crate) fn has_live_but(&self, not: SessionId) -> bool {
-        self.members.iter().any(|target| target.session != not && target.peer.is_live())
     }
 }
 

@@ -15,12 +15,14 @@ pub use crate::message::{
     form::Form,
     kind::Kind,
     origin::{MAX_HOPS, Origin},
+    record::RecordError,
 };
 
 mod connector;
 mod form;
 mod kind;
 mod origin;
+mod record;
 
 /// Quality of service in MQTT's sense (MQTT 5.0 section 4.3); other protocols publish with their configured default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -196,6 +198,12 @@ impl Message {
             kind: OnceLock::new(),
             forms: form::Forms::default(),
         }
+    }
+
+    /// A message that no bus has placed: it has no position. For tests and for what is sent beside the bus.
+    #[must_use]
+    pub fn detached(publication: Publication) -> Self {
+        Self::new(publication, (SystemTime::now(), Instant::now()))
     }
 
     /// What the payload is: JSON, text or binary. Sniffed when first asked for.

@@ -188,6 +188,8 @@ async fn sessions_change_by_compare_and_set(engine: Arc<dyn Engine>) {
     assert_eq!(refused.0.map(|record| record.data), Some(Bytes::from_static(b"one")), "the loser learns what is there");
     let second = store.put("mqtt/c", first, Bytes::from_static(b"two")).await.unwrap().unwrap();
     assert_ne!(first, second);
+    assert_eq!(store.list("mqtt/").await.unwrap(), [Arc::from("mqtt/c")]);
+    assert!(store.list("bayeux/").await.unwrap().is_empty());
     assert!(store.remove("mqtt/c", first).await.unwrap().is_err());
     assert!(store.remove("mqtt/c", second).await.unwrap().is_ok());
     assert_eq!(store.load("mqtt/c").await.unwrap(), None);

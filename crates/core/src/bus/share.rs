@@ -9,7 +9,7 @@ impl Bus {
     /// Whether a member of the shared subscription beside this one is live.
     #[must_use]
     pub fn has_other_live(&self, share: &Share, member: SessionId) -> bool {
-        self.0.interest.read().shared(share).is_some_and(|members| members.has_live_but(member))
+        self.0.interest.read().has_other_live(share, member)
     }
 
     /// Deals messages again that a member of a shared subscription was given and will not deliver: each to another member in

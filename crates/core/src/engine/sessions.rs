@@ -32,6 +32,12 @@ pub trait SessionStore: Send + Sync {
 
     /// Removes one if its revision is still `expected`.
     fn remove<'a>(&'a self, key: &'a str, expected: u64) -> EngineFuture<'a, Result<(), StoreConflict>>;
+
+    /// The keys that begin so and that are this gateway's to bring back when it starts.
+    fn list<'a>(&'a self, prefix: &'a str) -> EngineFuture<'a, Vec<Arc<str>>>;
+
+    /// Whether records outlive the process. Where they do not, a connector need not write again what it holds itself.
+    fn is_durable(&self) -> bool;
 }
 
 /// Sessions in memory: they outlive a connection, not the process.
@@ -71,5 +77,14 @@ impl SessionStore for MemorySessions {
 
     fn remove<'a>(&'a self, key: &'a str, expected: u64) -> EngineFuture<'a, Result<(), StoreConflict>> {
         Box::pin(std::future::ready(Ok(self.change(key, expected, None).map(|_| ()))))
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> EngineFuture<'a, Vec<Arc<str>>> {
+        let found = self.0.lock().keys().filter(|key| key.starts_with(prefix)).cloned().collect();
+        Box::pin(std::future::ready(Ok(found)))
+    }
+
+    fn is_durable(&self) -> bool {
+        false
     }
 }

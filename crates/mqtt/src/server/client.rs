@@ -4,17 +4,18 @@ use std::{
     io,
     num::NonZeroU16,
     sync::{
-        Arc, OnceLock,
+        Arc, OnceLock, Weak,
         atomic::{AtomicBool, Ordering},
     },
 };
 
 use parking_lot::Mutex;
-use ratatosk_core::{Delivered, EndReason, Origin, Peer, Run, Session, SessionConfig};
+use ratatosk_core::{Delivered, EndReason, Origin, Peer, Run, Session, SessionConfig, peer::Share};
 
 use super::{
     Shared,
     auth::Identity,
+    parcel::Orphans,
     state::State,
     wire::{End, Wire},
 };
@@ -27,6 +28,8 @@ use crate::{
 };
 
 pub(super) struct Client {
+    /// Itself, for lists that outlive a call.
+    pub(super) me: Weak<Self>,
     pub(super) id: Arc<str>,
     pub(super) shared: Arc<Shared>,
     pub(super) state: Mutex<State>,
@@ -49,7 +52,8 @@ impl Client {
     /// A client with its session on the bus.
     pub(super) fn open(shared: &Arc<Shared>, id: Arc<str>, identity: &Identity) -> Arc<Self> {
         let state = State::new(shared.settings.bounds, shared.settings.each);
-        let client = Arc::new(Self {
+        let client = Arc::new_cyclic(|me| Self {
+            me: me.clone(),
             id: id.clone(),
             shared: shared.clone(),
             state: Mutex::new(state),
@@ -59,6 +63,7 @@ impl Client {
         });
         let config = SessionConfig { user: identity.user.clone(), ..SessionConfig::client(id.clone(), *CONNECTOR) };
         let session = shared.bus.open_session(config, client.clone());
+        session.appear_as_client();
         let origin = Origin {
             session: Some(session.id()),
             client_id: Some(id),
@@ -75,6 +80,18 @@ impl Client {
         self.origin.get().cloned().unwrap_or_else(|| Origin::connector(*CONNECTOR))
     }
 
+    /// Whether its connection is there: without one it is in no roster, however long its session stays.
+    pub(super) fn set_present(&self, present: bool) {
+        if let Some(session) = &*self.session.lock() {
+            session.set_present(present);
+        }
+    }
+
+    /// Whether another member of the shared subscription is there to deliver in this one's stead.
+    pub(super) fn is_replaceable(&self, share: &Share) -> bool {
+        self.origin().session.is_some_and(|member| self.shared.bus.has_other_live(share, member))
+    }
+
     /// Ends its standing on the bus.
     pub(super) fn close_session(&self, reason: EndReason) {
         let session = self.session.lock().take();
@@ -89,6 +106,7 @@ impl Client {
         if !state.is_on(wire) {
             return Err(Received::Elsewhere);
         }
+        self.shared.keeper.note_messages(self, &mut state);
         state.machine.receive(packet, out).map_err(Received::Fault)
     }
 
@@ -125,7 +143,16 @@ pub(super) enum Received {
 
 impl Peer for Client {
     fn deliver(&self, run: &mut Run<'_>) -> Delivered {
-        self.state.lock().deliver(&self.shared, run)
+        let mut state = self.state.lock();
+        self.shared.keeper.note_messages(self, &mut state);
+        if state.wire.is_some() || !run.iter().any(|(_, grant)| grant.share.is_some()) {
+            return state.deliver(&self.shared, run);
+        }
+        let mut orphans = Orphans::default();
+        let delivered = state.deliver_away(self, run, &mut orphans);
+        drop(state);
+        orphans.deal(self);
+        delivered
     }
 
     fn end(&self, reason: EndReason) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ratatosk_core::{Filter, Message, SubscribeOptions, peer::Grant};
 
-use super::state::live;
+use super::{parcel::Parcel, state::live};
 use crate::proto::session::Item;
 
 #[derive(Debug, Default)]
@@ -22,6 +22,7 @@ impl Each {
             no_local: options.no_local,
             retain_as_published: options.retain_as_published,
             ids: options.id.map(|id| Arc::from([id])),
+            share: None,
         };
         self.list.push((filter.clone(), grant));
     }
@@ -31,7 +32,7 @@ impl Each {
     }
 
     /// Gives one item for each plain subscription that matches; the bus' own for a shared one.
-    pub(super) fn copies(&mut self, message: &Arc<Message>, merged: &Grant, mut take: impl FnMut(Item<Arc<Message>>)) {
+    pub(super) fn copies(&mut self, message: &Arc<Message>, merged: &Grant, mut take: impl FnMut(Item<Parcel>)) {
         let again = self.last == message.seq;
         self.last = message.seq;
         let mut matched = false;

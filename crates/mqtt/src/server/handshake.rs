@@ -10,7 +10,7 @@ use super::{
     auth::{Credentials, Identity},
     connection::{Connection, Rest},
     inbound::Inbound,
-    registry,
+    keeper, registry,
     wire::{End, Wire},
 };
 use crate::{
@@ -35,6 +35,7 @@ pub(super) async fn run(shared: Arc<Shared>, wire: Arc<Wire>, already: Bytes) ->
 
 async fn admit(shared: &Arc<Shared>, wire: &Arc<Wire>, already: &[u8]) -> Result<Box<Connection>, End> {
     let offer = &shared.settings.offer;
+    shared.keeper.restored().await;
     let mut inbound = Inbound::new(wire, offer.max_packet, already)?;
     let connect = match inbound.wait(wire).await? {
         Ok(Packet::Connect(connect)) => connect,
@@ -73,6 +74,11 @@ async fn admit(shared: &Arc<Shared>, wire: &Arc<Wire>, already: &[u8]) -> Result
         }
     };
     let keep_alive = opening.keep_alive;
+    if let Err(error) = keeper::recall(shared, &opening.client_id).await {
+        tracing::warn!(%error, "a stored MQTT session could not be read");
+        refuse(wire, refusal(ReasonCode::SERVER_UNAVAILABLE)).await;
+        return Err(End::silent(EndReason::Limit));
+    }
     match registry::attach(shared, opening, &identity, wire, auth_data) {
         Ok(client) => {
             let (shared, wire, origin) = (shared.clone(), wire.clone(), client.origin());

@@ -11,8 +11,11 @@ mod counters;
 mod each;
 mod handshake;
 mod inbound;
+mod keeper;
 mod listener;
 mod outlet;
+mod parcel;
+mod record;
 mod registry;
 mod scratch;
 mod settings;
@@ -34,7 +37,7 @@ use tokio_rustls::TlsAcceptor;
 pub use auth::{Anonymous, AuthFuture, Authenticate, Credentials, Identity};
 pub use settings::Settings;
 
-use self::{agenda::Agenda, counters::Counters, registry::Registry, wire::Wire};
+use self::{agenda::Agenda, counters::Counters, keeper::Keeper, registry::Registry, wire::Wire};
 
 /// The MQTT server side of a gateway. Cloning shares it.
 #[derive(Clone)]
@@ -48,6 +51,7 @@ struct Shared {
     auth: Arc<dyn Authenticate>,
     registry: Registry,
     agenda: Agenda,
+    keeper: Keeper,
     counters: Counters,
 }
 
@@ -64,6 +68,7 @@ impl MqttServer {
     pub fn new(settings: Settings, bus: Bus, life: Lifecycle, auth: Arc<dyn Authenticate>) -> Self {
         let shared = Shared {
             registry: Registry::new(settings.max_sessions),
+            keeper: Keeper::new(bus.engine().sessions().is_durable()),
             settings,
             bus,
             life: life.clone(),
@@ -73,6 +78,7 @@ impl MqttServer {
         };
         let server = Self(Arc::new(shared));
         life.spawn("mqtt timers", agenda::run(server.0.clone()));
+        life.spawn("mqtt sessions", keeper::run(server.0.clone()));
         life.spawn("mqtt goodbye", registry::say_goodbye(server.0.clone()));
         if !server.0.settings.sys_interval.is_zero() {
             life.spawn("mqtt $SYS", sys::run(server.0.clone()));

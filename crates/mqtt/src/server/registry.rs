@@ -1,11 +1,11 @@
 //! Who is who: the sessions by client identifier, and what happens when connections come and go.
 //!
-//! Lock order: the registry, then a client's state. Wills are published and sessions closed outside both.
+//! Lock order: the registry, then a client's session, then its state. Wills are published and sessions closed outside both.
 
 use std::{
     collections::HashMap,
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use parking_lot::Mutex;
@@ -16,6 +16,9 @@ use super::{
     agenda::Due,
     auth::Identity,
     client::Client,
+    keeper::Kept,
+    parcel::Orphans,
+    record::Snapshot,
     state::State,
     wire::{End, Wire},
 };
@@ -23,7 +26,7 @@ use crate::{
     mapping,
     proto::{
         codec::{Disconnect, Packet, Publish, ReasonCode, Version, Will, encode},
-        session::Opening,
+        session::{Machine, Opening},
     },
 };
 
@@ -54,6 +57,10 @@ impl Registry {
         self.clients.lock().by_id.len()
     }
 
+    pub(super) fn knows(&self, client_id: &str) -> bool {
+        self.clients.lock().by_id.contains_key(client_id)
+    }
+
     pub(super) fn counts(&self) -> Counts {
         let clients = self.clients.lock();
         Counts { connected: clients.by_id.len() - clients.away, away: clients.away }
@@ -65,6 +72,7 @@ impl Registry {
 struct Aftermath {
     will: Option<(Arc<Client>, Box<Will>)>,
     closed: Option<(Arc<Client>, EndReason)>,
+    orphans: Option<(Arc<Client>, Orphans)>,
 }
 
 impl Aftermath {
@@ -75,6 +83,24 @@ impl Aftermath {
         if let Some((client, reason)) = self.closed {
             client.close_session(reason);
         }
+        if let Some((client, orphans)) = self.orphans {
+            orphans.deal(&client);
+        }
+    }
+
+    /// The session is over: what it owed to shared subscriptions goes to others, and its record is removed.
+    fn close(&mut self, client: &Arc<Client>, state: &mut State, reason: EndReason) {
+        state.gone = true;
+        client.live.store(false, Ordering::Relaxed);
+        client.shared.keeper.note(client, state);
+        self.withdraw(client, state);
+        self.closed = Some((client.clone(), reason));
+    }
+
+    fn withdraw(&mut self, client: &Arc<Client>, state: &mut State) {
+        let mut orphans = Orphans::default();
+        state.withdraw_shared(client, &mut orphans);
+        self.orphans = Some((client.clone(), orphans));
     }
 }
 
@@ -91,7 +117,8 @@ pub(super) fn attach(
     let mut clients = shared.registry.clients.lock();
     let known = clients.by_id.get(&*opening.client_id).cloned();
     let (client, present) = match known {
-        Some(client) if !opening.clean_start => {
+        // An identifier is no proof: another user's session is not taken over but ended.
+        Some(client) if !opening.clean_start && client.origin().user == identity.user => {
             let mut state = client.state.lock();
             if state.wire.is_none() {
                 clients.away -= 1;
@@ -100,6 +127,7 @@ pub(super) fn attach(
             // A delayed will is cancelled by the client's return (MQTT 5, 3.1.3-9).
             aftermath.will = will.filter(|will| will.delay == 0).map(|will| (client.clone(), will));
             drop(state);
+            client.set_present(true);
             (client, true)
         }
         known => {
@@ -112,9 +140,8 @@ pub(super) fn attach(
                     clients.away -= 1;
                 }
                 aftermath.will = take_over(shared, &mut state).map(|will| (old.clone(), will));
-                old.live.store(false, Ordering::Relaxed);
+                aftermath.close(&old, &mut state, EndReason::TakenOver);
                 drop(state);
-                aftermath.closed = Some((old, EndReason::TakenOver));
             }
             let client = Client::open(shared, Arc::from(&*opening.client_id), identity);
             clients.by_id.insert(client.id.clone(), client.clone());
@@ -160,6 +187,11 @@ fn begin(
     state.outlet = super::outlet::Outlet::default();
     state.forget_backfill();
     state.will = opening.will.map(Box::new);
+    if opening.link.session_expiry > 0 {
+        let kept = state.kept.get_or_insert_default();
+        (kept.ends, kept.will_due) = (None, None);
+        shared.keeper.note(client, &mut state);
+    }
     state.machine.connect(opening.link);
     state.wire = Some(wire.clone());
     let mut bytes = Vec::new();
@@ -196,9 +228,13 @@ pub(super) fn detach(shared: &Shared, client: &Arc<Client>, wire: &Arc<Wire>, en
     if expiry == 0 {
         clients.by_id.remove(&client.id);
         aftermath.will = will.map(|will| (client.clone(), will));
-        aftermath.closed = Some((client.clone(), end.reason));
+        aftermath.close(client, &mut state, end.reason);
     } else {
         clients.away += 1;
+        let due = |seconds: u32| SystemTime::now().checked_add(Duration::from_secs(seconds.into()));
+        let will_due = will.as_ref().and_then(|will| due(will.delay));
+        let kept = state.kept.get_or_insert_default();
+        (kept.ends, kept.will_due) = (due(expiry).filter(|_| expiry < u32::MAX), will_due);
         match will {
             Some(will) if will.delay > 0 => {
                 if will.delay < expiry {
@@ -211,10 +247,17 @@ pub(super) fn detach(shared: &Shared, client: &Arc<Client>, wire: &Arc<Wire>, en
         if expiry < u32::MAX {
             shared.agenda.add(Duration::from_secs(expiry.into()), client, state.epoch, Due::Expiry);
         }
+        aftermath.withdraw(client, &mut state);
+        shared.keeper.note(client, &mut state);
     }
     drop(state);
+    // Under the registry's lock, so that a client that is back already is not taken for gone.
+    if expiry > 0 {
+        client.set_present(false);
+    }
     drop(clients);
     aftermath.settle(shared);
+    shared.keeper.connection_closed();
 }
 
 /// A will or a session is due, if the client has not come back.
@@ -231,7 +274,9 @@ pub(super) fn due(shared: &Shared, client: &Arc<Client>, epoch: u64, due: Due) {
         clients.by_id.remove(&client.id);
         clients.away -= 1;
         shared.counters.session_expired();
-        aftermath.closed = Some((client.clone(), EndReason::Closed));
+        aftermath.close(client, &mut state, EndReason::Closed);
+    } else {
+        shared.keeper.note(client, &mut state);
     }
     drop(state);
     drop(clients);
@@ -252,14 +297,46 @@ pub(super) fn forget(client: &Client, reason: EndReason) {
     }
     state.epoch += 1;
     let will = state.will.take();
-    let known = clients.by_id.remove(&client.id);
+    let Some(known) = clients.by_id.remove(&client.id) else { return };
     clients.away -= 1;
+    let mut aftermath = Aftermath { will: will.map(|will| (known.clone(), will)), ..Aftermath::default() };
+    aftermath.close(&known, &mut state, reason);
     drop(state);
     drop(clients);
-    if let (Some(will), Some(known)) = (will, known) {
-        publish_will(shared, &known, *will);
+    aftermath.settle(shared);
+}
+
+/// A session comes back from the store: its client is away.
+pub(super) fn bring_back(shared: &Arc<Shared>, client_id: &str, snapshot: Snapshot, revision: u64) {
+    let mut clients = shared.registry.clients.lock();
+    if clients.by_id.contains_key(client_id) {
+        return;
     }
-    client.close_session(reason);
+    let Snapshot { user, ends, will, lost, subscriptions, past } = snapshot;
+    let client = Client::open(shared, Arc::from(client_id), &Identity { user });
+    let mut state = client.state.lock();
+    if let Some(each) = &mut state.each {
+        subscriptions.iter().filter(|(_, options)| options.group.is_none()).for_each(|(filter, o)| each.add(filter, o));
+    }
+    state.machine = Machine::resume(shared.settings.bounds, past);
+    state.lost = lost;
+    let left = |at: SystemTime| at.duration_since(SystemTime::now()).unwrap_or_default();
+    let will_due = will.as_ref().map(|(_, due)| *due);
+    state.will = will.map(|(will, _)| Box::new(will));
+    state.kept = Some(Box::new(Kept::stored(revision, ends, will_due)));
+    let epoch = state.epoch;
+    drop(state);
+    if let Some(session) = &*client.session.lock() {
+        session.subscribe_all(subscriptions, &mut 0);
+    }
+    if let Some(due) = will_due {
+        shared.agenda.add(left(due), &client, epoch, Due::Will);
+    }
+    if let Some(ends) = ends {
+        shared.agenda.add(left(ends), &client, epoch, Due::Expiry);
+    }
+    clients.away += 1;
+    clients.by_id.insert(client.id.clone(), client.clone());
 }
 
 /// When the gateway closes: every connection is told, and sessions end with the process.

@@ -1,7 +1,8 @@
 //! What a client's session is at this moment: its machine, its connection if it has one, and what waits.
 
 use std::{
-    collections::VecDeque,
+    cell::RefCell,
+    collections::{HashMap, VecDeque},
     io,
     sync::{Arc, LazyLock},
     time::Instant,
@@ -9,12 +10,19 @@ use std::{
 
 use bytes::Bytes;
 use ratatosk_connector::websocket::{Opcode, put_frame};
-use ratatosk_core::{Delivered, EndReason, Form, Message, Run, peer::Grant, stats::DropReason};
+use ratatosk_core::{
+    Delivered, EndReason, Form, Message, Run,
+    peer::{Grant, Share},
+    stats::DropReason,
+};
 
 use super::{
     Shared,
+    client::Client,
     each::Each,
+    keeper::Kept,
     outlet::Outlet,
+    parcel::{Orphans, Parcel},
     scratch::Scratch,
     wire::{End, Framing, Wire},
 };
@@ -42,7 +50,7 @@ static WEBSOCKET_FORMS: LazyLock<WebSocketForms> = LazyLock::new(|| WebSocketFor
 });
 
 pub(super) struct State {
-    pub(super) machine: Machine<Arc<Message>>,
+    pub(super) machine: Machine<Parcel>,
     pub(super) wire: Option<Arc<Wire>>,
     pub(super) outlet: Outlet,
     pub(super) will: Option<Box<Will>>,
@@ -54,7 +62,11 @@ pub(super) struct State {
     pub(super) epoch: u64,
     /// Messages dropped while the client was away.
     pub(super) lost: u64,
-    backfill: VecDeque<Item<Arc<Message>>>,
+    /// How a session that outlives its connection stands with the store.
+    pub(super) kept: Option<Box<Kept>>,
+    /// It has ended: nothing is delivered any more.
+    pub(super) gone: bool,
+    backfill: VecDeque<Item<Parcel>>,
 }
 
 impl State {
@@ -68,6 +80,8 @@ impl State {
             subscribing: false,
             epoch: 0,
             lost: 0,
+            kept: None,
+            gone: false,
             backfill: VecDeque::new(),
         }
     }
@@ -82,7 +96,7 @@ impl State {
     }
 
     /// Retained messages for a new subscription. Answers how many there was no room for.
-    pub(super) fn push_backfill(&mut self, items: impl Iterator<Item = Item<Arc<Message>>>) -> u64 {
+    pub(super) fn push_backfill(&mut self, items: impl Iterator<Item = Item<Parcel>>) -> u64 {
         let mut refused = 0;
         for item in items {
             if self.backfill.len() < MOST_BACKFILL {
@@ -163,6 +177,30 @@ impl State {
             }
             Delivered { messages: tally.sent, bytes }
         })
+    }
+
+    /// Takes a run while the client is away. What came by a shared subscription goes on to a member that is there.
+    pub(super) fn deliver_away(&mut self, client: &Client, run: &Run<'_>, orphans: &mut Orphans) -> Delivered {
+        let (now, mut tally) = (Instant::now(), Tally::default());
+        for (message, grant) in run.iter() {
+            match &grant.share {
+                Some(share) if self.gone || client.is_replaceable(share) => orphans.push(share, message),
+                _ => self.machine.deliver(live(message, grant), now, false, &mut Vec::new(), &mut tally),
+            }
+        }
+        self.settle(&client.shared, tally);
+        Delivered::default()
+    }
+
+    /// Takes what came by shared subscriptions, and need not wait for this client, out of its hands.
+    pub(super) fn withdraw_shared(&mut self, client: &Client, orphans: &mut Orphans) {
+        let gone = self.gone;
+        // Each shared subscription is asked for once, not once for each of its messages.
+        let asked: RefCell<HashMap<Arc<Share>, bool>> = RefCell::default();
+        let replaceable = |share: &Arc<Share>| {
+            *asked.borrow_mut().entry(share.clone()).or_insert_with(|| gone || client.is_replaceable(share))
+        };
+        orphans.extend(self.machine.withdraw(gone, |parcel| parcel.share.as_ref().is_some_and(replaceable)));
     }
 
     /// Writes what waits as far as it goes: bytes, then retained messages, then what is in flight or queued.
@@ -250,9 +288,9 @@ impl State {
 }
 
 /// How a live message goes to a subscription.
-pub(super) fn live(message: &Arc<Message>, grant: &Grant) -> Item<Arc<Message>> {
+pub(super) fn live(message: &Arc<Message>, grant: &Grant) -> Item<Parcel> {
     Item {
-        message: message.clone(),
+        message: Parcel { message: message.clone(), share: grant.share.clone() },
         qos: mapping::from_core(message.qos.min(grant.qos)),
         retain: message.retain && grant.retain_as_published,
         ids: grant.ids.clone(),

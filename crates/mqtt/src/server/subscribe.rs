@@ -4,7 +4,7 @@ use std::{num::NonZeroU32, sync::Arc};
 
 use ratatosk_core::{Filter, Message, SubscribeOptions, stats::DropReason};
 
-use super::{connection::Connection, state::State};
+use super::{connection::Connection, parcel::Parcel, state::State};
 use crate::{
     mapping::{self, CONNECTOR},
     proto::{
@@ -89,7 +89,7 @@ impl Connection {
         let values = values.into_iter().filter(|message| message.seq <= made.cut && self.is_for(&made, message));
         let items = values.map(|message| Item {
             qos: mapping::from_core(message.qos.min(made.options.qos)),
-            message,
+            message: Parcel { message, share: None },
             retain: true,
             ids: ids.clone(),
         });

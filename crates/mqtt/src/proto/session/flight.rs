@@ -150,6 +150,45 @@ impl<M: Clone> Flights<M> {
         }
     }
 
+    /// What is on its way, in order; without an item once the client has it.
+    pub(super) fn list(&self) -> Vec<(NonZeroU16, Option<Item<M>>)> {
+        let mut list: Vec<_> = self.by_id.iter().collect();
+        list.sort_unstable_by_key(|(_, flight)| flight.order);
+        list.into_iter().map(|(id, flight)| (*id, flight.item.clone())).collect()
+    }
+
+    /// The flights of an earlier life, all of them to be sent again.
+    pub(super) fn resume(list: Vec<(NonZeroU16, Option<Item<M>>)>) -> Self {
+        let mut flights = Self::default();
+        for (id, item) in list {
+            flights.started += 1;
+            flights.last = id.get();
+            let stage = if item.is_some() { Stage::Published } else { Stage::Released };
+            flights.by_id.insert(id, Flight { order: flights.started, stage, counted: false, item });
+        }
+        flights.ground();
+        flights
+    }
+
+    /// Takes out QoS 1 publications that `which` names, in the order they took off. One of QoS 2 stays: it is completed with
+    /// the client that it was begun with, or not at all (MQTT 5, 4.8.2-4, 4.8.2-5).
+    pub(super) fn withdraw(&mut self, which: impl Fn(&M) -> bool) -> Vec<M> {
+        let ours = |flight: &Flight<M>| {
+            flight.item.as_ref().is_some_and(|item| item.qos == Qos::AtLeastOnce && which(&item.message))
+        };
+        let mut ids: Vec<_> =
+            self.by_id.iter().filter(|(_, flight)| ours(flight)).map(|(id, f)| (f.order, *id)).collect();
+        ids.sort_unstable();
+        let take = |(_, id)| {
+            let flight = self.by_id.remove(&id)?;
+            self.outstanding = self.outstanding.saturating_sub(usize::from(flight.counted));
+            flight.item.map(|item| item.message)
+        };
+        let taken = ids.into_iter().filter_map(take).collect();
+        self.unsent.retain(|id| self.by_id.contains_key(id));
+        taken
+    }
+
     /// The connection is gone: everything will be sent again on the next, in the order it took off.
     pub(super) fn ground(&mut self) {
         let mut ids: Vec<_> = self.by_id.iter().map(|(id, flight)| (flight.order, *id)).collect();

@@ -1,7 +1,7 @@
 use std::{num::NonZeroU16, time::Instant};
 
 use super::{
-    Bounds, Fault, Item, Link, Outgoing, Tally,
+    Bounds, Fault, Item, Link, Outgoing, Past, Tally,
     alias::{AliasesIn, AliasesOut},
     flight::{Flights, Resend},
     queue::{Pushed, Queue},
@@ -50,6 +50,23 @@ impl<M: Outgoing> Machine<M> {
         Self { link: None, flights: Flights::default(), queue: Queue::new(bounds), received: Vec::new() }
     }
 
+    /// A session without a connection that goes on where another life of it ended.
+    #[must_use]
+    pub fn resume(bounds: Bounds, past: Past<M>) -> Self {
+        let mut queue = Queue::new(bounds);
+        for item in past.waiting {
+            queue.push(item);
+        }
+        Self { link: None, flights: Flights::resume(past.flights), queue, received: past.received }
+    }
+
+    /// What another life of this session would have to know.
+    #[must_use]
+    pub fn past(&self) -> Past<M> {
+        let waiting = self.queue.acked().cloned().collect();
+        Past { flights: self.flights.list(), waiting, received: self.received.clone() }
+    }
+
     /// The present connection.
     #[must_use]
     pub fn link(&self) -> Option<&Link> {
@@ -80,6 +97,14 @@ impl<M: Outgoing> Machine<M> {
         self.flights.ground();
         self.queue.forget_plain();
         link
+    }
+
+    /// Takes out messages that `which` names and that this client does not have yet, oldest first: those that wait, and with
+    /// `unacknowledged` also those sent with QoS 1. What was begun with QoS 2 stays.
+    pub fn withdraw(&mut self, unacknowledged: bool, which: impl Fn(&M) -> bool) -> Vec<M> {
+        let mut taken = if unacknowledged { self.flights.withdraw(&which) } else { Vec::new() };
+        taken.extend(self.queue.withdraw(&which));
+        taken
     }
 
     /// Takes a packet from the client. What must be answered at once is written to `out`.

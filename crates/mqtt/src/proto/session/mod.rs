@@ -22,5 +22,5 @@ pub use fault::Fault;
 pub use link::Link;
 pub use machine::{Event, Machine};
 pub use opening::{Offer, Opening, Refusal};
-pub use outgoing::{Item, Outgoing, Tally};
+pub use outgoing::{Item, Outgoing, Past, Tally};
 pub use queue::{Bounds, WhenFull};

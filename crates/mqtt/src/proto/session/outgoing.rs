@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Instant};
+use std::{num::NonZeroU16, sync::Arc, time::Instant};
 
 use crate::proto::codec::{Qos, Template, TemplateKind};
 
@@ -33,6 +33,23 @@ pub struct Item<M> {
 impl<M> Item<M> {
     pub(super) fn ids(&self) -> &[u32] {
         self.ids.as_deref().unwrap_or_default()
+    }
+}
+
+/// What a session remembers of its deliveries: enough to go on in another process.
+#[derive(Debug, Clone)]
+pub struct Past<M> {
+    /// What was sent and not acknowledged to the end, in order; without an item where only PUBREL is to be sent again.
+    pub flights: Vec<(NonZeroU16, Option<Item<M>>)>,
+    /// What waits with QoS 1 and 2, in order.
+    pub waiting: Vec<Item<M>>,
+    /// Packet identifiers of the client's QoS 2 publications that it has not released, ascending.
+    pub received: Vec<u16>,
+}
+
+impl<M> Default for Past<M> {
+    fn default() -> Self {
+        Self { flights: Vec::new(), waiting: Vec::new(), received: Vec::new() }
     }
 }
 

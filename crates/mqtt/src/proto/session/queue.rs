@@ -106,6 +106,27 @@ impl<M: Outgoing> Queue<M> {
         while self.take(true).is_some() {}
     }
 
+    /// What waits with QoS 1 and 2.
+    pub(super) fn acked(&self) -> impl Iterator<Item = &Item<M>> {
+        self.acked.iter().map(|(_, item)| item)
+    }
+
+    /// Takes out what `which` says, in order of arrival.
+    pub(super) fn withdraw(&mut self, which: impl Fn(&M) -> bool) -> Vec<M> {
+        let mut taken = Vec::new();
+        for place in [&mut self.plain, &mut self.acked] {
+            if place.iter().any(|(_, item)| which(&item.message)) {
+                let (out, stay) = std::mem::take(place).into_iter().partition(|(_, item)| which(&item.message));
+                *place = stay;
+                taken.extend(Vec::from(out));
+            }
+        }
+        taken.sort_unstable_by_key(|(order, _)| *order);
+        let messages: Vec<M> = taken.into_iter().map(|(_, item): (u64, Item<M>)| item.message).collect();
+        self.bytes = self.bytes.saturating_sub(messages.iter().map(Outgoing::weight).sum());
+        messages
+    }
+
     fn drop_oldest(&mut self) -> bool {
         self.take(true).or_else(|| self.take(false)).is_some()
     }

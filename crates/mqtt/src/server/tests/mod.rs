@@ -9,7 +9,9 @@
 mod connecting;
 mod delivering;
 mod faults;
+mod kept;
 mod sessions;
+mod sharing;
 mod subscribing;
 mod web;
 mod wills;
@@ -55,11 +57,15 @@ impl Broker {
         Self::with(config, Arc::new(Anonymous)).await
     }
 
-    async fn with(mut config: MqttConfig, auth: Arc<dyn Authenticate>) -> Self {
+    async fn with(config: MqttConfig, auth: Arc<dyn Authenticate>) -> Self {
+        Self::on(Bus::in_memory(), config, auth).await
+    }
+
+    async fn on(bus: Bus, mut config: MqttConfig, auth: Arc<dyn Authenticate>) -> Self {
         if config == MqttConfig::default() {
             config.sys_interval = ratatosk_connector::config_types::Duration::from_secs(0);
         }
-        let (bus, life) = (Bus::in_memory(), Lifecycle::default());
+        let life = Lifecycle::default();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = MqttServer::new(Settings::from(&config), bus.clone(), life.clone(), auth);
@@ -90,6 +96,14 @@ impl Broker {
     /// A clean client of MQTT 5.
     async fn client(&self, id: &str) -> Peer {
         self.join(hello(Version::V5, id)).await.0
+    }
+}
+
+impl Broker {
+    /// Stops as a gateway does, and waits until all is said and saved.
+    async fn stop(self) {
+        self.life.close();
+        assert_eq!(self.life.wait(PATIENCE).await, 0);
     }
 }
 
