@@ -51,18 +51,20 @@ impl Style {
     /// The event of a live or replayed message, written now; ask [`Message::form`] with [`Style::form`] for the shared bytes.
     #[must_use]
     pub fn encode(self, epoch: &str, message: &Message) -> Bytes {
-        self.write(epoch, message, false)
+        self.write(epoch, message, None)
     }
 
-    /// The event of a last value: marked `retained`, and without an `id:` line, which would move the reader's cursor back.
+    /// The event of a last value: marked `retained`. Its `id:` line is the place where the stream goes on, because the
+    /// message's own would move the reader's cursor back.
     #[must_use]
-    pub fn encode_last_value(self, epoch: &str, message: &Message) -> Bytes {
-        self.write(epoch, message, true)
+    pub fn encode_last_value(self, epoch: &str, message: &Message, cursor: &str) -> Bytes {
+        self.write(epoch, message, Some(cursor))
     }
 
-    fn write(self, epoch: &str, message: &Message, retained: bool) -> Bytes {
+    fn write(self, epoch: &str, message: &Message, cursor: Option<&str>) -> Bytes {
         let id = format!("{epoch}.{}", message.seq);
-        let envelope = envelope(&id, message, retained);
+        let mut envelope = envelope(&id, message, cursor.is_some());
+        envelope.cursor = cursor;
         let mut out = BytesMut::new();
         match self.format {
             Format::Envelope => envelope.encode_event(&mut out, self.named),

@@ -49,6 +49,8 @@ pub struct Envelope<'a> {
     pub data: Data<'a>,
     /// The message's event name (Pusher event, Mercure type).
     pub event: Option<&'a str>,
+    /// The cursor of the event's `id:` line where that is not the message's own position.
+    pub cursor: Option<&'a str>,
     /// This is a last value from before the subscription; written only when true.
     pub retained: bool,
     /// User properties in order; written only when there are some.
@@ -75,6 +77,7 @@ impl<'a> Envelope<'a> {
             time_ms,
             data,
             event: None,
+            cursor: None,
             retained: false,
             properties: &[],
             user: None,
@@ -100,8 +103,8 @@ impl<'a> Envelope<'a> {
         out.put_u8(b'}');
     }
 
-    /// Appends the whole event in envelope format. A retained message gets no `id:` line: it is older than the stream, and its id
-    /// would move the reader's cursor back; the envelope's `id` still tells it. With `named`, the message's event name becomes the SSE event type too, so that
+    /// Appends the whole event in envelope format. The `id:` line is the cursor where one is given (a retained message is older
+    /// than the stream, and its own id would move the reader back), else the message's id. With `named`, the message's event name becomes the SSE event type too, so that
     /// `addEventListener(name, ...)` hears it (and `onmessage` does not).
     pub fn encode_event(&self, out: &mut BytesMut, named: bool) {
         encode_head(out, self.cursor(), self.event.filter(|_| named));
@@ -116,7 +119,7 @@ impl<'a> Envelope<'a> {
     }
 
     fn cursor(&self) -> Option<&'a str> {
-        (!self.retained).then_some(self.id)
+        self.cursor.or(Some(self.id))
     }
 
     fn write_data(&self, out: &mut BytesMut) {
@@ -262,17 +265,17 @@ mod tests {
     }
 
     #[test]
-    fn the_event_type_is_set_only_on_request() {
+    fn the_event_type_is_set_only_on_request_and_the_cursor_may_be_another() {
         let mut envelope = Envelope::new("a", "e.1", 0, Data::Text("x\ny"));
         envelope.event = Some("tick");
         let mut out = BytesMut::new();
         envelope.encode_raw_event(&mut out, true);
         envelope.encode_raw_event(&mut out, false);
-        envelope.retained = true;
+        envelope.cursor = Some("e.7");
         envelope.encode_raw_event(&mut out, false);
         assert_eq!(
             &out[..],
-            b"id: e.1\nevent: tick\ndata: x\ndata: y\n\nid: e.1\ndata: x\ndata: y\n\ndata: x\ndata: y\n\n"
+            b"id: e.1\nevent: tick\ndata: x\ndata: y\n\nid: e.1\ndata: x\ndata: y\n\nid: e.7\ndata: x\ndata: y\n\n"
         );
     }
 }

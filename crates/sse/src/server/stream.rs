@@ -159,11 +159,13 @@ impl Server {
             }
         }
         let epoch = self.0.bus.epoch();
+        let goes_on = replay.messages.first().map_or(cut, |first| first.seq.saturating_sub(1));
+        let cursor = self.0.bus.position(goes_on).to_string();
         let mut count = 0;
         let before = head.len();
         // A value that came after the cut is on its way as a live message.
         for message in shown.values().filter(|message| message.seq <= cut && !replayed.contains(&message.seq)) {
-            head.extend_from_slice(&wanted.style.encode_last_value(epoch, message));
+            head.extend_from_slice(&wanted.style.encode_last_value(epoch, message, &cursor));
             count += 1;
         }
         self.0.bus.stats().delivered(self.0.connector, count, (head.len() - before) as u64);
