@@ -4,10 +4,14 @@
 
 mod bridge;
 mod check;
+mod client;
 mod config;
 mod manual;
+mod publish;
 mod serve;
 mod source;
+mod sub;
+mod upstream_url;
 
 use std::{io::Write as _, process::ExitCode};
 
@@ -37,6 +41,10 @@ enum Command {
     Check(check::Args),
     /// Print the configuration in force, the defaults, or the schema
     Config(config::Args),
+    /// Subscribe to channels of a server, in any protocol, and print what comes
+    Sub(Box<sub::Args>),
+    /// Publish on a channel of a server, in any protocol
+    Pub(Box<publish::Args>),
     /// Measure a gateway or another server: CPU per delivery, latency, loss, memory per connection
     Bench(Box<ratatosk_bench::BenchArgs>),
     /// Print a script that completes commands in a shell
@@ -52,6 +60,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Bridge(args) => bridge::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Config(args) => config::run(&args),
+        Command::Sub(args) => sub::run(&args),
+        Command::Pub(args) => publish::run(&args),
         Command::Bench(args) => ratatosk_bench::run(*args),
         Command::Completions(args) => manual::completions(&args),
         Command::Man => manual::page(),

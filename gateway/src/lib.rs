@@ -4,5 +4,6 @@ pub mod config;
 pub mod logging;
 mod run;
 
+pub use ratatosk_connector as connector;
 pub use ratatosk_core as core;
-pub use run::{Addresses, Builder, Extras, Gateway, Subscription, run};
+pub use run::{Addresses, Builder, Extras, Gateway, Subscription, join, run};

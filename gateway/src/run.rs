@@ -12,6 +12,7 @@ mod access;
 mod admin;
 mod connectors;
 mod gateway;
+mod join;
 mod listen;
 mod monitor;
 mod page;
@@ -21,6 +22,7 @@ mod upstreams;
 
 pub use self::{
     gateway::{Addresses, Builder, Extras, Gateway},
+    join::join,
     subscription::Subscription,
 };
 

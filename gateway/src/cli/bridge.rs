@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use ratatosk::config::Sources;
 use serde_json::{Value, json};
 
-use super::source::SettingArgs;
+use super::{source::SettingArgs, upstream_url::UpstreamUrl};
 
 /// Runs the gateway with the defaults and one upstream: what matches a FILTER over there appears here under the same
 /// name. A user and password may stand in the URL; RATATOSK__UPSTREAMS__0__PASSWORD keeps the password out of sight.
@@ -16,7 +16,7 @@ use super::source::SettingArgs;
 pub(super) struct Args {
     /// The far server: mqtt://, mqtts://, mqtt+ws://, sse+http://, bayeux+http://, bayeux+ws://, pusher+ws:// and their
     /// TLS forms
-    #[arg(value_name = "UPSTREAM_URL", value_parser = known_url)]
+    #[arg(value_name = "UPSTREAM_URL")]
     url: UpstreamUrl,
     /// What to bring here
     #[arg(value_name = "FILTER", required_unless_present = "out")]
@@ -26,13 +26,6 @@ pub(super) struct Args {
     out: Vec<String>,
     #[command(flatten)]
     settings: SettingArgs,
-}
-
-/// A URL whose scheme names a protocol; the rest is checked with the configuration.
-#[derive(Debug, Clone)]
-struct UpstreamUrl {
-    kind: &'static str,
-    text: String,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -53,21 +46,4 @@ fn sources(args: &Args) -> Sources {
     let mut sources = args.settings.sources();
     sources.given.push(("upstreams".to_owned(), json!([upstream]), "bridge".to_owned()));
     sources
-}
-
-/// Reads the scheme. The URL itself stays out of the message: it may hold a password.
-fn known_url(text: &str) -> Result<UpstreamUrl, String> {
-    let scheme = text.split_once("://").ok_or("write scheme://host:port")?.0;
-    let protocol = scheme.split('+').next().unwrap_or_default();
-    let kind = match protocol {
-        "mqtt" | "mqtts" => "mqtt",
-        "sse" => "sse",
-        "bayeux" => "bayeux",
-        "pusher" => "pusher",
-        _ => {
-            let known = "mqtt://, mqtts://, mqtt+ws://, sse+http://, bayeux+http://, bayeux+ws:// or pusher+ws://";
-            return Err(format!("{scheme}:// names no protocol; write {known}"));
-        }
-    };
-    Ok(UpstreamUrl { kind, text: text.to_owned() })
 }
