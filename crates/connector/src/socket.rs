@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    mem::MaybeUninit,
     net::SocketAddr,
     task::{Context, Poll},
 };
@@ -200,14 +199,9 @@ impl Socket {
         self.tcp().poll_write_ready(context)
     }
 
-    /// Whether the far end has closed its side, as far as is known by now. Nothing is read by this.
-    #[must_use]
-    pub fn is_gone(&self) -> bool {
-        let mut byte = [MaybeUninit::uninit(); 1];
-        match socket2::SockRef::from(self.tcp()).peek(&mut byte) {
-            Ok(count) => count == 0,
-            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
-        }
+    /// Waits until the connection has failed: after the far end has closed, until it resets what came too late.
+    pub async fn failed(&self) {
+        let _ = self.tcp().ready(Interest::ERROR).await; // either way it is over
     }
 
     /// An error that the connection met since this was last asked: a reset after the far end had closed.

@@ -13,6 +13,7 @@ const MAX_VALUE: usize = 128;
 /// The browser that a request comes from.
 pub(crate) fn of(headers: &HeaderMap) -> Option<&str> {
     let values = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
+    let values = values.filter(|value| value.contains(NAME));
     let mut pairs = values.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
     let (_, value) = pairs.find(|(name, _)| *name == NAME)?;
     (!value.is_empty() && value.len() <= MAX_VALUE && value.bytes().all(|b| b.is_ascii_alphanumeric())).then_some(value)

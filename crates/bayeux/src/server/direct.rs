@@ -1,12 +1,12 @@
 //! A polling connection on its bare socket: whoever has a message for a held poll answers it at once, without
 //! waking a task, and a peer that has gone is noticed before and after the answer.
 
-use std::sync::Arc;
+use std::{cell::RefCell, sync::Arc};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use ratatosk_connector::socket::Socket;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use crate::{
     proto::timestamp,
@@ -29,6 +29,9 @@ struct State {
     /// Whether the task has something to do once the held connect is answered.
     waits: bool,
     failed: bool,
+    /// The peer has closed.
+    over: bool,
+    answered: Option<Instant>,
 }
 
 /// The connection.
@@ -57,9 +60,18 @@ impl Direct {
         self.socket
     }
 
-    /// Whether the peer has closed, as far as is known by now.
+    /// Whether the connection is known to be over. A peer whose end is not known yet answers with a reset, and
+    /// [`Self::close`] puts back what it was sent.
     pub(crate) fn is_gone(&self) -> bool {
-        self.state.lock().failed || self.socket.is_gone()
+        let state = self.state.lock();
+        state.failed || state.over
+    }
+
+    /// The peer has closed: nothing more is written. Whether the last answer may have come too late.
+    pub(crate) fn hangs_up(&self) -> bool {
+        let mut state = self.state.lock();
+        state.over = true;
+        !state.carried.is_empty()
     }
 
     /// A new request has come: what the last answer carried has arrived.
@@ -78,15 +90,21 @@ impl Direct {
         self.state.lock().held.is_some()
     }
 
+    /// When the last answer was written.
+    pub(crate) fn answered(&self) -> Option<Instant> {
+        self.state.lock().answered
+    }
+
     pub(crate) fn has_pending(&self) -> bool {
         !self.state.lock().pending.is_empty()
     }
 
-    /// Asks to be woken when the held request is answered; false if it is answered already.
-    pub(crate) fn wait_for_answer(&self) -> bool {
+    /// Whether a request is held. `wake`: whether the task has something to do once it is answered.
+    pub(crate) fn wait_for_answer(&self, wake: bool) -> bool {
         let mut state = self.state.lock();
-        state.waits = state.held.is_some();
-        state.waits
+        let held = state.held.is_some();
+        state.waits = held && wake;
+        held
     }
 
     pub(crate) async fn woken(&self) {
@@ -96,8 +114,8 @@ impl Direct {
     /// Answers the request with a JSON array that is given in parts.
     pub(crate) fn answer(&self, parts: &[&[u8]], cookie: Option<&str>, carried: Vec<Carried>) {
         let length = parts.iter().map(|part| part.len()).sum();
-        let mut out = Vec::with_capacity(length + 256);
         let mut state = self.state.lock();
+        let mut out = Vec::with_capacity(length + 256 + state.lines.len());
         head("200 OK", "application/json;charset=UTF-8", length, &state.lines, &mut out);
         if let Some(cookie) = cookie {
             out.extend_from_slice(b"Set-Cookie: ");
@@ -122,6 +140,7 @@ impl Direct {
 
     fn write(&self, state: &mut State, out: Vec<u8>) {
         state.held = None;
+        state.answered = Some(Instant::now());
         if state.lines.capacity() > 64 {
             state.lines = Vec::new();
         }
@@ -172,14 +191,37 @@ impl Direct {
 
 fn head(status: &str, content_type: &str, length: usize, lines: &[u8], out: &mut Vec<u8>) {
     let mut digits = itoa::Buffer::new();
-    let date = timestamp::format(Clock::wall());
+    DATE.with_borrow_mut(|date| date.refresh(Clock::wall()));
+    DATE.with_borrow(|date| write_head(status, content_type, digits.format(length), &date.text, lines, out));
+}
+
+/// The date as it stands in a head: written once a second and not once an answer.
+#[derive(Default)]
+struct Date {
+    second: u64,
+    text: String,
+}
+
+impl Date {
+    fn refresh(&mut self, wall: u64) {
+        if self.second != wall / 1000 {
+            *self = Self { second: wall / 1000, text: timestamp::format(wall) };
+        }
+    }
+}
+
+thread_local! {
+    static DATE: RefCell<Date> = RefCell::default();
+}
+
+fn write_head(status: &str, content_type: &str, length: &str, date: &str, lines: &[u8], out: &mut Vec<u8>) {
     for part in [
         b"HTTP/1.1 ",
         status.as_bytes(),
         b"\r\nContent-Type: ",
         content_type.as_bytes(),
         b"\r\nContent-Length: ",
-        digits.format(length).as_bytes(),
+        length.as_bytes(),
         b"\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nDate: ",
         date.as_bytes(),
         b"\r\n",

@@ -42,7 +42,7 @@ pub(super) async fn read(body: Body, limit: usize) -> Result<Vec<u8>, BodyError>
 
 /// The JSON texts in a body. What looks like JSON is JSON whatever its type says; the rest is a form: clients send
 /// either under `text/plain`.
-pub(super) fn texts(headers: &HeaderMap, body: Vec<u8>) -> Result<Vec<String>, BodyError> {
+pub(super) fn texts<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Vec<Cow<'a, str>>, BodyError> {
     let text = decode(headers, body)?;
     if text.trim_start().starts_with(['[', '{']) {
         return Ok(vec![text]);
@@ -56,26 +56,26 @@ pub(super) fn texts(headers: &HeaderMap, body: Vec<u8>) -> Result<Vec<String>, B
 }
 
 /// The `message` fields of a form or a query.
-pub(super) fn messages(form: &str) -> Vec<String> {
+pub(super) fn messages(form: &str) -> Vec<Cow<'static, str>> {
     form_urlencoded::parse(form.as_bytes())
         .filter(|(name, _)| name == "message")
-        .map(|(_, value)| value.into_owned())
+        .map(|(_, value)| value.into_owned().into())
         .collect()
 }
 
-fn decode(headers: &HeaderMap, body: Vec<u8>) -> Result<String, BodyError> {
+fn decode<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Cow<'a, str>, BodyError> {
     match charset(headers).as_deref() {
         None | Some("utf-8" | "utf8" | "us-ascii") => {
-            let text = String::from_utf8(body).map_err(|_| BodyError::Encoding)?;
-            Ok(text.strip_prefix('\u{feff}').map_or_else(|| text.clone(), str::to_owned))
+            let text = std::str::from_utf8(body).map_err(|_| BodyError::Encoding)?;
+            Ok(text.strip_prefix('\u{feff}').unwrap_or(text).into())
         }
-        Some("iso-8859-1" | "latin1") => Ok(body.into_iter().map(char::from).collect()),
+        Some("iso-8859-1" | "latin1") => Ok(body.iter().copied().map(char::from).collect::<String>().into()),
         Some(_) => Err(BodyError::Charset),
     }
 }
 
 fn charset(headers: &HeaderMap) -> Option<String> {
-    let value: Cow<'_, str> = headers.get(header::CONTENT_TYPE)?.to_str().ok()?.into();
+    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
     let parameter = value.split(';').skip(1).filter_map(|part| part.trim().split_once('='));
     let (_, charset) = { parameter }.find(|(name, _)| name.eq_ignore_ascii_case("charset"))?;
     Some(charset.trim_matches('"').to_ascii_lowercase())
@@ -86,9 +86,9 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
-    fn read(content_type: &str, body: &[u8]) -> Result<Vec<String>, BodyError> {
+    fn read<'a>(content_type: &str, body: &'a [u8]) -> Result<Vec<Cow<'a, str>>, BodyError> {
         let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, content_type.parse().unwrap())]);
-        texts(&headers, body.to_vec())
+        texts(&headers, body)
     }
 
     #[test]
@@ -96,7 +96,7 @@ mod tests {
         for content_type in ["application/json", "application/json;charset=UTF-8", "text/plain", "text/json", "x/y"] {
             assert_eq!(read(content_type, b" [{}]").unwrap(), [" [{}]"], "{content_type}");
         }
-        assert_eq!(texts(&HeaderMap::new(), b"{}".to_vec()).unwrap(), ["{}"]);
+        assert_eq!(texts(&HeaderMap::new(), b"{}").unwrap(), ["{}"]);
         let form = "application/x-www-form-urlencoded";
         assert_eq!(read(form, b"message=%5B%7B%7D%5D&x=1&message=%7B%7D").unwrap(), ["[{}]", "{}"]);
         assert_eq!(read("text/plain", b"message=%7B%22a%22%3A%22%C3%A9+b%22%7D").unwrap(), ["{\"a\":\"é b\"}"]);

@@ -1,10 +1,18 @@
 //! Serving a polling connection: requests are read from the bare socket, one after the other.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell,
+    io,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::{Buf, BytesMut};
 use http::{HeaderMap, HeaderValue, header};
 use ratatosk_connector::http::{Problem, Resume, Taken};
+use tokio::time::{Instant, Sleep};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::{
     body,
@@ -19,8 +27,17 @@ const READ: usize = 8 << 10;
 const IDLE: Duration = Duration::from_secs(120);
 /// How long a request may take to arrive.
 const ARRIVAL: Duration = Duration::from_secs(10);
+/// The shortest time between two looks at it.
+const TICK: Duration = Duration::from_secs(1);
+/// How long a reset may take to come from a peer that had closed before our answer.
+const RESET: Duration = Duration::from_secs(1);
 /// Bytes of further requests that may wait while one is held.
 const AHEAD: usize = 64 << 10;
+
+thread_local! {
+    /// One read buffer for each thread: an idle connection holds none.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into());
+}
 
 /// Serves the connection from its first request on, which hyper has read.
 pub(super) async fn serve(mount: Arc<Mount>, taken: Taken, headers: HeaderMap, body: Vec<u8>) {
@@ -32,8 +49,8 @@ pub(super) async fn serve(mount: Arc<Mount>, taken: Taken, headers: HeaderMap, b
         keep: !asks_to_close(&headers),
         credentials: headers.get(header::AUTHORIZATION).cloned(),
     };
-    connection.exchange(&headers, body).await;
-    drop((headers, taken.read));
+    connection.exchange(&headers, &body).await;
+    drop((headers, body, taken.read));
     connection.run(resume).await;
 }
 
@@ -45,7 +62,11 @@ fn asks_to_close(headers: &HeaderMap) -> bool {
 enum Next {
     Request(Post),
     Foreign,
-    Over { reset: bool },
+    /// The peer has closed.
+    Closed,
+    Over {
+        reset: bool,
+    },
 }
 
 struct Connection {
@@ -58,23 +79,78 @@ struct Connection {
     credentials: Option<HeaderValue>,
 }
 
+/// What a connection waits for besides its socket, made once: a poll costs neither a timer nor a place in a list.
+struct Ends<'a> {
+    closing: Pin<&'a mut WaitForCancellationFutureOwned>,
+    /// Rings when the client may have been silent for too long.
+    patience: Pin<&'a mut Sleep>,
+    /// When a request, or a part of one, was last read.
+    heard: Instant,
+    /// Whether part of a request has arrived.
+    partial: bool,
+    /// Whether the gateway closes.
+    is_closing: bool,
+}
+
+impl Ends<'_> {
+    fn heard(&mut self) {
+        self.heard = Instant::now();
+        self.partial = false;
+    }
+
+    /// Only part of a request is here.
+    fn waits_for_more(&mut self) {
+        if !self.partial {
+            self.partial = true;
+            self.heard = Instant::now();
+            self.patience.as_mut().reset(self.heard + ARRIVAL);
+        }
+    }
+
+    /// The timer has rung: whether the time is up. It is left running while requests come and go.
+    fn is_over(&mut self, direct: &Direct) -> bool {
+        let (now, limit) = (Instant::now(), if self.partial { ARRIVAL } else { IDLE });
+        let since = match direct.answered() {
+            _ if direct.is_held() => now,
+            Some(answered) => self.heard.max(answered),
+            None => self.heard,
+        };
+        let end = since + limit;
+        self.patience.as_mut().reset(end.max(now + TICK));
+        now >= end
+    }
+}
+
 impl Connection {
     async fn run(mut self, resume: Resume) {
+        let closing = pin!(self.mount.life.closing());
+        let patience = pin!(tokio::time::sleep(IDLE));
+        let mut ends = Ends { closing, patience, heard: Instant::now(), partial: false, is_closing: false };
         loop {
-            match self.next().await {
+            match self.next(&mut ends).await {
                 Next::Request(post) => {
+                    ends.heard();
                     self.buffer.advance(post.start);
-                    let body = self.buffer.split_to(post.length).to_vec();
+                    let body = self.buffer.split_to(post.length);
                     if self.buffer.is_empty() {
                         self.buffer = BytesMut::new(); // an idle connection holds no buffer
                     }
                     self.keep = post.keep;
-                    self.exchange(&post.headers, body).await;
+                    self.exchange(&post.headers, &body).await;
                 }
                 Next::Foreign => return self.give_back(resume).await,
+                Next::Closed => return self.hang_up().await,
                 Next::Over { reset } => return self.direct.close(reset),
             }
         }
+    }
+
+    /// Who closed before our last answer came says so by a reset, which may still be on its way.
+    async fn hang_up(self) {
+        if self.direct.hangs_up() {
+            let _ = tokio::time::timeout(RESET, self.direct.socket().failed()).await;
+        }
+        self.direct.close(false);
     }
 
     async fn give_back(self, resume: Resume) {
@@ -89,25 +165,31 @@ impl Connection {
         }
     }
 
-    async fn next(&mut self) -> Next {
-        let mut closing = std::pin::pin!(self.mount.life.closing());
+    async fn next(&mut self, ends: &mut Ends<'_>) -> Next {
         loop {
             if !self.direct.flush() {
                 return Next::Over { reset: true };
             }
-            if !self.direct.wait_for_answer() && !self.direct.has_pending() {
+            // Once the held request is answered there is only something to do if more has arrived, or nothing shall.
+            let busy = !self.keep || !self.buffer.is_empty() || ends.is_closing;
+            let held = self.direct.wait_for_answer(busy);
+            if !held && !self.direct.has_pending() {
+                if ends.is_closing {
+                    return Next::Over { reset: false };
+                }
                 if !self.keep {
                     self.direct.socket().finish();
                 } else if let Some(next) = self.parse() {
                     return next;
+                } else if !self.buffer.is_empty() {
+                    ends.waits_for_more();
                 }
             }
-            let (held, limit) = (self.direct.is_held(), if self.buffer.is_empty() { IDLE } else { ARRIVAL });
             let direct = self.direct.clone();
             tokio::select! {
                 readable = direct.socket().readable(), if !held || self.buffer.len() < AHEAD => {
                     match readable.and_then(|()| read(&direct, &mut self.buffer)) {
-                        Ok(0) => return Next::Over { reset: false },
+                        Ok(0) => return Next::Closed,
                         Ok(_) => {}
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                         Err(_) => return Next::Over { reset: true },
@@ -119,12 +201,12 @@ impl Connection {
                     }
                 }
                 () = direct.woken() => {}
-                () = tokio::time::sleep(limit), if !held => {
-                    if !direct.is_held() {
+                () = &mut ends.patience => {
+                    if ends.is_over(&direct) {
                         return Next::Over { reset: false };
                     }
                 }
-                () = &mut closing, if !held => return Next::Over { reset: false },
+                () = &mut ends.closing, if !ends.is_closing => ends.is_closing = true,
             }
         }
     }
@@ -146,7 +228,7 @@ impl Connection {
     }
 
     /// Processes one request, and answers it unless it is held.
-    async fn exchange(&self, headers: &HeaderMap, body: Vec<u8>) {
+    async fn exchange(&self, headers: &HeaderMap, body: &[u8]) {
         let (mount, direct) = (&self.mount, &self.direct);
         direct.begin(self.lines(headers));
         if !mount.origins.allows(headers) {
@@ -192,10 +274,10 @@ impl Connection {
     }
 }
 
-/// The buffer between the socket and `buffer` lives on the stack and not in the task.
 fn read(direct: &Direct, buffer: &mut BytesMut) -> io::Result<usize> {
-    let mut chunk = [0; READ];
-    let read = direct.socket().try_read(&mut chunk)?;
-    buffer.extend_from_slice(chunk.get(..read).unwrap_or_default());
-    Ok(read)
+    SCRATCH.with_borrow_mut(|scratch| {
+        let read = direct.socket().try_read(scratch)?;
+        buffer.extend_from_slice(scratch.get(..read).unwrap_or_default());
+        Ok(read)
+    })
 }

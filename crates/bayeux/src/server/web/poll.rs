@@ -1,6 +1,7 @@
 //! `long-polling` and `cross-origin-long-polling`: POST, answered at once or held.
 
 use std::{
+    borrow::Cow,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -79,7 +80,7 @@ pub(super) async fn answer(mount: &Arc<Mount>, request: Request) -> Response {
         let mount = mount.clone();
         return takeover.take(move |taken| direct::serve(mount, taken, parts.headers, body)).await;
     }
-    let answered = match body::texts(&parts.headers, body) {
+    let answered = match body::texts(&parts.headers, &body) {
         Ok(texts) => exchange(mount, &parts.headers, &texts, true).await,
         Err(error) => Err(Refusal::Status(error.status(), error.to_string())),
     };
@@ -96,7 +97,7 @@ pub(super) async fn answer(mount: &Arc<Mount>, request: Request) -> Response {
 pub(super) async fn exchange(
     mount: &Arc<Mount>,
     headers: &HeaderMap,
-    texts: &[String],
+    texts: &[Cow<'_, str>],
     rides: bool,
 ) -> Result<Answer, Refusal> {
     let mut outcome = prepare(mount, headers, texts, rides, None).await?;
@@ -114,7 +115,7 @@ pub(super) async fn exchange(
 pub(super) async fn prepare(
     mount: &Arc<Mount>,
     headers: &HeaderMap,
-    texts: &[String],
+    texts: &[Cow<'_, str>],
     rides: bool,
     direct: Option<&Arc<Direct>>,
 ) -> Result<Outcome, Refusal> {
@@ -144,7 +145,7 @@ async fn take_held(held: &mut Held) -> Result<Answer, Refusal> {
     Ok(Answer { array, carried: vec![(held.live.clone(), messages)], cookie: None })
 }
 
-fn read<'a>(mount: &Mount, texts: &'a [String]) -> Result<Vec<Inbound<'a>>, Refusal> {
+fn read<'a>(mount: &Mount, texts: &'a [Cow<'_, str>]) -> Result<Vec<Inbound<'a>>, Refusal> {
     let limit = mount.config.limits.batch;
     let mut batch: Vec<Inbound<'_>> = Vec::new();
     for text in texts {
