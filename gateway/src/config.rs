@@ -25,7 +25,7 @@ pub use self::{
     default_file::default_file,
     fault::{ConfigErrors, Fault},
     layers::{DEFAULT_TOML, ENV_PREFIX, Sources},
-    mask::effective,
+    mask::{effective, effective_json},
     raw::RawConfig,
     reference::reference,
     resolved::{Auth, CorsOrigins, Http, PasswordCheck, Resolved, Tls, Upstream, UpstreamOptions, User},
@@ -62,6 +62,34 @@ pub fn load(sources: &Sources) -> Result<Resolved, ConfigErrors> {
             Err(errors(merged.faults, found, &merged.origins))
         }
     }
+}
+
+/// Checks one more upstream beside those that run, as an entry of a file that held them all would be checked.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn load_upstream(section: serde_json::Value, beside: &[Upstream]) -> Result<Upstream, ConfigErrors> {
+    let schema = Schema::new();
+    let origins = layers::Origins::default();
+    let mut tree = serde_json::json!({ "upstreams": [section] });
+    let walked = walk::walk(&schema, &mut tree, &[]);
+    if !walked.found.is_empty() {
+        return Err(errors(Vec::new(), walked.found, &origins));
+    }
+    let lowered = match serde_path_to_error::deserialize::<_, RawConfig>(&tree) {
+        Ok(raw) => match raw.upstreams.into_iter().next() {
+            Some(section) => {
+                let beside = beside.iter().map(|upstream| upstream.section.clone()).collect();
+                resolve::upstream_beside(beside, section, walked.damaged)
+            }
+            None => Err(vec![Found::new(KeyPath::default(), "this is no upstream", "")]),
+        },
+        Err(error) => {
+            let at = KeyPath::parse(&error.path().to_string()).unwrap_or_default();
+            Err(vec![Found::new(at, error.inner().to_string(), "")])
+        }
+    };
+    lowered.map_err(|found| errors(Vec::new(), found, &origins))
 }
 
 fn errors(mut faults: Vec<Fault>, found: Vec<Found>, origins: &layers::Origins) -> ConfigErrors {

@@ -3,13 +3,14 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use ratatosk_core::{Bus, MonitorEvent};
+use ratatosk_core::MonitorEvent;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{Resolved, Sources};
 
 mod access;
 mod admin;
+mod certificates;
 mod connectors;
 mod gateway;
 mod join;
@@ -47,7 +48,7 @@ pub(crate) async fn run_with(
     let quickly = loop {
         match signals.next().await {
             Wish::Stop { quickly } => break quickly,
-            Wish::Reload => reload(gateway.bus(), &sources),
+            Wish::Reload => reload(&gateway, &sources),
         }
     };
     tokio::select! {
@@ -59,21 +60,23 @@ pub(crate) async fn run_with(
     }
 }
 
-/// Takes a new configuration as far as it can change while running: channel rules.
-fn reload(bus: &Bus, sources: &Sources) {
-    let loaded = crate::config::load(sources);
-    bus.monitor().emit(MonitorEvent::ConfigReloaded { ok: loaded.is_ok() });
-    match loaded {
-        Ok(resolved) => {
-            bus.set_rules(rules::of(&resolved));
-            tracing::info!("configuration was read again; channel rules are in force, the rest needs a restart");
-        }
+/// Takes a new configuration as far as it can change while running. A wrong one is reported, and the running one stays.
+fn reload(gateway: &Gateway, sources: &Sources) {
+    let taken = match crate::config::load(sources) {
+        Ok(resolved) => gateway.reload(&resolved).inspect_err(|error| tracing::error!("{error:#}")).is_ok(),
         Err(errors) => {
             for fault in &errors.faults {
                 tracing::error!(%fault, "the new configuration is not taken");
             }
+            false
         }
+    };
+    if taken {
+        tracing::info!(
+            "configuration was read again: channel rules and upstreams are in force, the rest needs a restart"
+        );
     }
+    gateway.bus().monitor().emit(MonitorEvent::ConfigReloaded { ok: taken });
 }
 
 enum Wish {

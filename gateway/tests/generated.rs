@@ -37,6 +37,11 @@ fn the_reference_is_current() {
 }
 
 #[test]
+fn the_metrics_reference_is_current() {
+    compare(&repository().join("docs/metrics.md"), &ratatosk::metrics_reference());
+}
+
+#[test]
 fn the_default_file_holds_the_defaults_of_the_code() {
     let parsed: RawConfig = toml::from_str(DEFAULT_TOML).unwrap();
     assert_eq!(parsed, RawConfig::default());

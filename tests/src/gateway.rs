@@ -264,6 +264,35 @@ impl Gateway {
         .await
     }
 
+    /// Calls the admin API with a JSON body, as `curl` would.
+    pub async fn call(&self, method: &str, target: &str, body: Option<&Value>) -> Response {
+        let text = body.map(ToString::to_string).unwrap_or_default();
+        let headers = [("Content-Type", "application/json"), ("Connection", "close")];
+        http::fetch(self.admin, method, target, &headers, text.as_bytes()).await
+    }
+
+    /// Writes its configuration file anew (listeners as they were) and has it read (SIGHUP); returns when that is done,
+    /// and whether the new configuration was taken.
+    ///
+    /// # Panics
+    /// When it is not TOML, or the file cannot be written.
+    pub async fn reload(&self, toml: &str) -> bool {
+        let reloads = async |result: &str| {
+            self.metrics().await.sum("ratatosk_config_reloads_total", &[("result", result)]).unwrap_or_default()
+        };
+        let before = [reloads("ok").await, reloads("failed").await];
+        let file = self.directory.path().join("ratatosk.toml");
+        let mut config = listeners("127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0");
+        merge(&mut config, toml.parse().unwrap_or_else(|error| panic!("{error} in {toml}")));
+        std::fs::write(&file, config.to_string()).expect("a file to write");
+        self.process.signal(Signal::HUP);
+        eventually("the configuration to be read again", async || {
+            let now = [reloads("ok").await, reloads("failed").await];
+            (now != before).then_some(now[0] > before[0])
+        })
+        .await
+    }
+
     /// Asks it to end (SIGTERM) and waits for that.
     pub async fn terminate(&mut self) -> ExitStatus {
         self.process.signal(Signal::TERM);

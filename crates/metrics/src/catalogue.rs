@@ -58,6 +58,11 @@ catalogue! {
     UPSTREAM_RTT = Histogram "upstream_rtt_seconds" ["upstream"] "Round trips of the upstream's keep-alives.";
     UPSTREAM_LAST_MESSAGE = Gauge "upstream_last_message_timestamp_seconds" ["upstream"] "When the upstream's last message came, in Unix seconds.";
     UPSTREAM_SUBSCRIPTIONS = Gauge "upstream_subscriptions" ["upstream"] "Live subscriptions at the upstream.";
+    UPSTREAM_REFUSED = Gauge "upstream_refused" ["upstream"] "Whether the upstream refused us for good, so that nothing is tried until it is resumed: 1 or 0.";
+    UPSTREAM_QUEUE_MESSAGES = Gauge "upstream_queue_messages" ["upstream"] "Messages that wait for the upstream, or for its acknowledgement.";
+    UPSTREAM_QUEUE_BYTES = Gauge "upstream_queue_bytes" ["upstream"] "Bytes of them.";
+    UPSTREAM_QUEUE_OLDEST = Gauge "upstream_queue_oldest_seconds" ["upstream"] "How long the oldest of them has been here; 0 when the queue is empty.";
+    UPSTREAM_ACK_STALLS = Counter "upstream_ack_stalls_total" ["upstream"] "Connections given up because the upstream stopped acknowledging.";
     RESUMES = Counter "resume_total" ["result"] "Subscribers that resumed: complete, partial, epoch (the stream was lost) or invalid.";
     HISTORY_MESSAGES = Gauge "history_messages" [] "Messages in all histories.";
     HISTORY_BYTES = Gauge "history_bytes" [] "Bytes in all histories.";
@@ -67,5 +72,6 @@ catalogue! {
     OUTBOX_MESSAGES = Gauge "outbox_messages" ["connector"] "Messages that wait for subscribers whose connection does not keep up.";
     AUTH = Counter "auth_total" ["connector", "result"] "Clients let in or turned away.";
     CONFIG_RELOADS = Counter "config_reloads_total" ["result"] "Times configuration was read again: ok or failed.";
+    CERTIFICATE_EXPIRY = Gauge "certificate_expiry_timestamp_seconds" ["certificate"] "When a certificate of the TLS listeners ends, in Unix seconds.";
     BUILD_INFO = Gauge "build_info" ["version"] "Always 1; the label tells the version.";
 }

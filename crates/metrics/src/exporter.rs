@@ -1,6 +1,11 @@
 //! From monitor events and counters to the Prometheus text format.
 
-use std::{collections::BTreeMap, fmt::Write as _, sync::Arc, time::UNIX_EPOCH};
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    sync::{Arc, OnceLock},
+    time::UNIX_EPOCH,
+};
 
 use parking_lot::Mutex;
 use prometheus::{
@@ -11,10 +16,13 @@ use ratatosk_core::{Bus, Connector, MonitorEvent, MonitorHandler, monitor::Monit
 use crate::{
     catalogue::{self as name, CATALOGUE, Kind},
     latency::LatencyCollector,
+    reading::Source,
 };
 
 /// Buckets of keep-alive round trips, in seconds.
 const RTT_BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+
+mod upstreams;
 
 /// Metrics could not be registered or written.
 #[derive(Debug, thiserror::Error)]
@@ -28,8 +36,9 @@ pub struct Exporter {
     counters: BTreeMap<&'static str, IntCounterVec>,
     gauges: BTreeMap<&'static str, GaugeVec>,
     histograms: BTreeMap<&'static str, HistogramVec>,
-    /// Upstreams that were up before: the next time they come up is a reconnect.
+    /// Upstreams that were told of, and whether each was up before: the next time it comes up is a reconnect.
     known: Mutex<BTreeMap<Arc<str>, bool>>,
+    source: OnceLock<Arc<dyn Source>>,
 }
 
 impl std::fmt::Debug for Exporter {
@@ -39,11 +48,12 @@ impl std::fmt::Debug for Exporter {
 }
 
 impl Exporter {
-    /// An exporter of the bus; the caller adds it to the bus's monitor. `upstreams` are shown from the start, as down.
+    /// An exporter of the bus; the caller adds it to the bus's monitor. `process` is whether the metrics of the process are
+    /// among them.
     ///
     /// # Errors
     /// Two metrics of one name.
-    pub fn new(bus: Bus, version: &str, upstreams: &[Arc<str>]) -> Result<Arc<Self>, ExportError> {
+    pub fn new(bus: Bus, version: &str, process: bool) -> Result<Arc<Self>, ExportError> {
         let registry = Registry::new();
         let (mut counters, mut gauges, mut histograms) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for entry in CATALOGUE.iter().filter(|entry| entry.name != name::DELIVERY_SECONDS) {
@@ -65,22 +75,24 @@ impl Exporter {
             }
         }
         registry.register(Box::new(LatencyCollector::new(bus.stats().clone())?))?;
-        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        if process {
+            registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        }
         let known = Mutex::new(BTreeMap::new());
-        let exporter = Self { registry, bus, counters, gauges, histograms, known };
-        exporter.begin(version, upstreams);
+        let exporter = Self { registry, bus, counters, gauges, histograms, known, source: OnceLock::new() };
+        exporter.begin(version);
         Ok(Arc::new(exporter))
     }
 
+    /// Says where upstreams and certificates are read from at each scrape. Only the first call counts.
+    pub fn read_from(&self, source: Arc<dyn Source>) {
+        // A second source would be a mistake of the composition, and changes nothing.
+        let _ = self.source.set(source);
+    }
+
     /// Series that exist before anything happens, so that rates and alerts have a start.
-    fn begin(&self, version: &str, upstreams: &[Arc<str>]) {
+    fn begin(&self, version: &str) {
         self.set(name::BUILD_INFO, &[version], 1.0);
-        for upstream in upstreams {
-            self.set(name::UPSTREAM_UP, &[upstream], 0.0);
-            self.set(name::UPSTREAM_SUBSCRIPTIONS, &[upstream], 0.0);
-            self.add(name::UPSTREAM_RECONNECTS, &[upstream], 0);
-            self.add(name::UPSTREAM_DOWNS, &[upstream], 0);
-        }
         for result in ["complete", "partial", "epoch", "invalid"] {
             self.add(name::RESUMES, &[result], 0);
         }
@@ -164,6 +176,7 @@ impl Exporter {
     /// Encoding failed.
     pub fn render(&self) -> Result<String, ExportError> {
         self.copy();
+        self.copy_upstreams();
         let families = self.registry.gather();
         let mut out = Vec::new();
         TextEncoder::new().encode(&families, &mut out)?;
@@ -181,10 +194,11 @@ impl Exporter {
 
     fn upstream_status(&self, upstream: &Arc<str>, up: bool) {
         self.set(name::UPSTREAM_UP, &[upstream], f64::from(u8::from(up)));
-        let was_up_once = self.known.lock().insert(upstream.clone(), true).is_some();
+        let mut known = self.known.lock();
+        let was_up_once = known.entry(upstream.clone()).or_insert(false);
         match up {
-            true if was_up_once => self.add(name::UPSTREAM_RECONNECTS, &[upstream], 1),
-            true => {}
+            true if *was_up_once => self.add(name::UPSTREAM_RECONNECTS, &[upstream], 1),
+            true => *was_up_once = true,
             false => self.add(name::UPSTREAM_DOWNS, &[upstream], 1),
         }
     }
@@ -220,12 +234,6 @@ impl MonitorHandler for Exporter {
             MonitorEvent::UpstreamMessage { upstream } => {
                 let at = monitored.at.duration_since(UNIX_EPOCH).unwrap_or_default();
                 self.set(name::UPSTREAM_LAST_MESSAGE, &[upstream], at.as_secs_f64());
-            }
-            MonitorEvent::SubscriptionConnected { upstream, .. } => {
-                self.step(name::UPSTREAM_SUBSCRIPTIONS, &[upstream], 1.0);
-            }
-            MonitorEvent::SubscriptionDisconnected { upstream, .. } => {
-                self.step(name::UPSTREAM_SUBSCRIPTIONS, &[upstream], -1.0);
             }
             MonitorEvent::Resumed { result } => self.add(name::RESUMES, &[result], 1),
             MonitorEvent::Authenticated { connector, allowed } => {

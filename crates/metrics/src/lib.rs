@@ -5,5 +5,9 @@
 pub mod catalogue;
 mod exporter;
 mod latency;
+mod reading;
+mod reference;
 
 pub use exporter::{ExportError, Exporter};
+pub use reading::{Source, UpstreamReading};
+pub use reference::reference;

@@ -12,11 +12,17 @@ const SECRET_KEYS: [&str; 5] = ["password", "secret", "token", "_key", "authoriz
 /// # Errors
 /// A section cannot be written as TOML; none of ours is like that.
 pub fn effective(resolved: &Resolved) -> Result<String, toml::ser::Error> {
-    // Secrets and URLs mask themselves while they are serialised; this is the second lock on that door.
-    let mut tree =
-        serde_json::to_value(resolved.raw.as_ref()).map_err(<toml::ser::Error as serde::ser::Error>::custom)?;
+    toml::to_string_pretty(&effective_json(resolved))
+}
+
+/// The same as JSON.
+#[must_use]
+pub fn effective_json(resolved: &Resolved) -> Value {
+    // Secrets and URLs mask themselves while they are serialised; this is the second lock on that door. A section that
+    // could not be written as JSON would be a fault of its type; none of ours is like that.
+    let mut tree = serde_json::to_value(resolved.raw.as_ref()).unwrap_or_default();
     tidy(&mut tree);
-    toml::to_string_pretty(&tree)
+    tree
 }
 
 /// Masks by name, and takes out keys without a value, which TOML cannot write.

@@ -87,11 +87,15 @@ impl Default for HttpSection {
 pub struct AdminSection {
     /// Where operators and Prometheus come in.
     pub listen: Listen,
+    /// What callers of `/api/` must show (`Authorization: Bearer`), and the console asks for. Needed when the listener can
+    /// be reached from other machines; without it only calls to localhost are answered. `/metrics` and health are open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<Secret>,
 }
 
 impl Default for AdminSection {
     fn default() -> Self {
-        Self { listen: Listen::loopback(8081) }
+        Self { listen: Listen::loopback(8081), token: None }
     }
 }
 

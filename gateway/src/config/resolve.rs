@@ -11,7 +11,12 @@ mod upstreams;
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{fault::Found, path::KeyPath, raw::RawConfig, resolved::Resolved};
+use super::{
+    fault::Found,
+    path::KeyPath,
+    raw::{RawConfig, UpstreamSection},
+    resolved::{Resolved, Upstream},
+};
 
 /// Collects what is wrong while a configuration is lowered.
 #[derive(Default)]
@@ -69,6 +74,22 @@ pub(super) fn resolve(raw: RawConfig, damaged: BTreeSet<String>) -> Result<Resol
         grace: raw.shutdown.grace.get(),
         raw: Arc::new(raw),
     })
+}
+
+/// Lowers one more upstream beside those that run; the faults are its own.
+pub(super) fn upstream_beside(
+    beside: Vec<UpstreamSection>,
+    section: UpstreamSection,
+    damaged: BTreeSet<String>,
+) -> Result<Upstream, Vec<Found>> {
+    let mut faults = Faults { found: Vec::new(), damaged };
+    let mut sections = beside;
+    sections.push(section);
+    let resolved = upstreams::upstreams(&sections, &mut faults);
+    match resolved.into_iter().next_back() {
+        Some(upstream) if faults.found.is_empty() => Ok(upstream),
+        _ => Err(faults.found),
+    }
 }
 
 fn check_rest(raw: &RawConfig, faults: &mut Faults) {

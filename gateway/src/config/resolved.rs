@@ -13,7 +13,7 @@ use ratatosk_pusher::config::{PusherConfig, PusherUpstreamConfig};
 use ratatosk_sse::config::{SseConfig, SseUpstreamConfig};
 use rustls::sign::CertifiedKey;
 
-use super::raw::{LimitsSection, LogSection, MetricsSection, MonitorSection, RawConfig};
+use super::raw::{LimitsSection, LogSection, MetricsSection, MonitorSection, RawConfig, UpstreamSection};
 
 /// A configuration that was checked as a whole.
 #[derive(Debug, Clone)]
@@ -101,6 +101,8 @@ pub struct Upstream {
     pub max_backoff: Duration,
     /// What belongs to its protocol.
     pub options: UpstreamOptions,
+    /// The entry as written: two upstreams are the same when their entries are.
+    pub section: UpstreamSection,
 }
 
 /// What belongs to an upstream's protocol.

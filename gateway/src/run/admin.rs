@@ -1,70 +1,92 @@
-//! The operators' listener: metrics, health, and the JSON API.
+//! The operators' listener: what the admin side is made of.
 
-use std::sync::Arc;
-
-use axum::{
-    Json, Router,
-    extract::State,
-    response::{IntoResponse, Response},
-    routing::get,
+use std::{
+    net::SocketAddr,
+    sync::{Arc, PoisonError, RwLock},
 };
-use http::{StatusCode, header};
+
+use axum::Router;
+use ratatosk_admin::AdminConfig;
 use ratatosk_connector::lifecycle::Lifecycle;
 use ratatosk_core::Bus;
-use ratatosk_metrics::Exporter;
-use serde_json::json;
+use ratatosk_metrics::{Exporter, Source, UpstreamReading};
+use serde_json::Value;
 
 use super::upstreams::Upstreams;
+use crate::config::{self, Resolved};
 
+/// What operators see of the configuration; SIGHUP puts another in its place.
 #[derive(Clone)]
-struct Admin {
-    bus: Bus,
-    life: Lifecycle,
-    exporter: Arc<Exporter>,
+pub(super) struct InForce(Arc<RwLock<Seen>>);
+
+struct Seen {
+    config: Value,
+    certificates: Vec<(String, i64)>,
+}
+
+impl InForce {
+    pub(super) fn new(resolved: &Resolved) -> Self {
+        Self(Arc::new(RwLock::new(Seen::of(resolved))))
+    }
+
+    pub(super) fn replace(&self, resolved: &Resolved) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Seen::of(resolved);
+    }
+
+    fn config(&self) -> Value {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).config.clone()
+    }
+
+    fn certificates(&self) -> Vec<(String, i64)> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).certificates.clone()
+    }
+}
+
+impl Seen {
+    fn of(resolved: &Resolved) -> Self {
+        Self { config: config::effective_json(resolved), certificates: super::certificates::expiries(resolved) }
+    }
+}
+
+/// What the exporter reads at each scrape.
+struct Readings {
     upstreams: Upstreams,
+    in_force: InForce,
 }
 
-pub(super) fn router(bus: &Bus, life: &Lifecycle, exporter: Arc<Exporter>, upstreams: Upstreams) -> Router {
-    let admin = Admin { bus: bus.clone(), life: life.clone(), exporter, upstreams };
-    Router::new()
-        .route("/metrics", get(metrics))
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
-        .route("/api/status", get(status))
-        .route("/api/upstreams", get(upstream_list))
-        .with_state(admin)
-}
+impl Source for Readings {
+    fn upstreams(&self) -> Vec<UpstreamReading> {
+        self.upstreams.readings()
+    }
 
-async fn metrics(State(admin): State<Admin>) -> Response {
-    match admin.exporter.render() {
-        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    fn certificates(&self) -> Vec<(String, i64)> {
+        self.in_force.certificates()
     }
 }
 
-async fn ready(State(admin): State<Admin>) -> Response {
-    if admin.life.is_draining() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
-    }
-    "ready\n".into_response()
+/// What the composition hands over.
+pub(super) struct Parts<'a> {
+    pub(super) resolved: &'a Resolved,
+    pub(super) bus: &'a Bus,
+    pub(super) life: &'a Lifecycle,
+    pub(super) exporter: Arc<Exporter>,
+    pub(super) upstreams: &'a Upstreams,
+    pub(super) in_force: &'a InForce,
+    pub(super) listeners: Vec<(&'static str, SocketAddr)>,
 }
 
-async fn status(State(admin): State<Admin>) -> Response {
-    let (channels, subscriptions) = admin.bus.interest_counts();
-    let connectors: serde_json::Map<_, _> = ratatosk_core::Connector::all()
-        .map(|connector| (connector.name().to_owned(), json!({ "sessions": admin.bus.sessions_of(connector) })))
-        .collect();
-    Json(json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "gateway_id": admin.bus.gateway_id(),
-        "position": admin.bus.position(admin.bus.head()).to_string(),
-        "channels": channels,
-        "subscriptions": subscriptions,
-        "connectors": connectors,
-    }))
-    .into_response()
-}
-
-async fn upstream_list(State(admin): State<Admin>) -> Response {
-    Json(admin.upstreams.describe()).into_response()
+pub(super) fn router(parts: Parts<'_>) -> Router {
+    let Parts { resolved, bus, life, exporter, upstreams, in_force, listeners } = parts;
+    exporter.read_from(Arc::new(Readings { upstreams: upstreams.clone(), in_force: in_force.clone() }));
+    let shown = in_force.clone();
+    ratatosk_admin::router(AdminConfig {
+        bus: bus.clone(),
+        life: life.clone(),
+        upstreams: Arc::new(upstreams.clone()),
+        metrics: Arc::new(move || exporter.render().map_err(|error| error.to_string())),
+        config: Arc::new(move || shown.config()),
+        token: resolved.raw.admin.token.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+        listeners,
+    })
 }

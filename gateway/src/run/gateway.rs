@@ -6,7 +6,8 @@ use axum::Router;
 use bytes::Bytes;
 use ratatosk_connector::lifecycle::Lifecycle;
 use ratatosk_core::{
-    Bus, BusConfig, Channel, Filter, MemoryEngine, MonitorHandler, Origin, Publication, PublishError, Receipt,
+    Bus, BusConfig, Channel, Connector, Filter, MemoryEngine, MonitorHandler, Origin, Publication, PublishError,
+    Receipt,
 };
 use ratatosk_metrics::Exporter;
 
@@ -16,6 +17,9 @@ use crate::config::{ConfigErrors, Resolved, Sources};
 
 /// How often the engine lets go of what is too old.
 const SWEEP: Duration = Duration::from_secs(5);
+/// How long clients may take to go before upstreams are drained, and how often that is looked at.
+const SETTLE: Duration = Duration::from_secs(1);
+const SETTLE_POLL: Duration = Duration::from_millis(10);
 /// The share of the grace period in which `/readyz` already says no and listeners are still open.
 const READINESS_SHARE: u32 = 5;
 
@@ -45,6 +49,7 @@ pub struct Gateway {
     bus: Bus,
     life: Lifecycle,
     upstreams: upstreams::Upstreams,
+    in_force: admin::InForce,
     addresses: Addresses,
     grace: Duration,
 }
@@ -73,15 +78,23 @@ impl Gateway {
         let listeners = listen::Listeners::bind(resolved)?;
         let addresses = listeners.addresses();
         let connectors = connectors::Connectors::new(resolved, &bus, &life, extras.routes)?;
-        let upstream_names: Vec<Arc<str>> = resolved.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
-        let exporter = Exporter::new(bus.clone(), env!("CARGO_PKG_VERSION"), &upstream_names)?;
+        let exporter = Exporter::new(bus.clone(), env!("CARGO_PKG_VERSION"), resolved.metrics.process)?;
         bus.monitor().add(exporter.clone());
         monitor::publish_events(&bus, &resolved.monitor);
-        let upstreams = upstreams::start(resolved, &bus, &life)?;
-        let admin = admin::router(&bus, &life, exporter, upstreams.clone());
+        let upstreams = upstreams::Upstreams::start(resolved, &bus, &life)?;
+        let in_force = admin::InForce::new(resolved);
+        let admin = admin::router(admin::Parts {
+            resolved,
+            bus: &bus,
+            life: &life,
+            exporter,
+            upstreams: &upstreams,
+            in_force: &in_force,
+            listeners: addresses.list(),
+        });
         listeners.serve(resolved, connectors, admin, &life);
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
-        Ok(Self { bus, life, upstreams, addresses, grace: resolved.grace })
+        Ok(Self { bus, life, upstreams, in_force, addresses, grace: resolved.grace })
     }
 
     /// The bus, for all that the shorthands below do not do.
@@ -96,7 +109,7 @@ impl Gateway {
         self.addresses
     }
 
-    /// Publishes a message of the program's own: QoS 0, not retained. A [`Publication`] on [`Gateway::bus`] can say more.
+    /// Publishes a message of the program's own, not retained. A [`Publication`] on [`Gateway::bus`] can say more.
     ///
     /// # Errors
     /// A channel of the gateway's own.
@@ -119,17 +132,45 @@ impl Gateway {
         self.life.closing()
     }
 
-    /// Ends it: readiness first, then everybody is told to go, then what is left is waited for, all within the grace
-    /// period. `quickly` skips the time in which load balancers move on. Says how many tasks had not ended by then.
+    /// Puts another configuration in force, as far as it can change while the gateway runs: channel rules, and upstreams,
+    /// which are started, replaced and removed.
+    ///
+    /// # Errors
+    /// Upstreams that could not be started; all else is in force.
+    pub fn reload(&self, resolved: &Resolved) -> anyhow::Result<()> {
+        self.bus.set_rules(rules::of(resolved));
+        let upstreams = self.upstreams.reload(resolved);
+        self.in_force.replace(resolved);
+        upstreams
+    }
+
+    /// Waits until all clients have gone and what they said last was fanned out, but not for longer than given.
+    async fn settle(&self, at_most: Duration) {
+        let busy = || self.bus.waiting() > 0 || Connector::all().any(|connector| self.bus.sessions_of(connector) > 0);
+        let quiet = async {
+            while busy() {
+                tokio::time::sleep(SETTLE_POLL).await;
+            }
+        };
+        // Sessions that outlive their connections (MQTT) may stay.
+        let _ = tokio::time::timeout(at_most.min(SETTLE), quiet).await;
+    }
+
+    /// Ends it: readiness first, then everybody is told to go, then upstreams get what is queued for them, then what is
+    /// left is waited for, all within the grace period. `quickly` skips the time in which load balancers move on. Says how many tasks had not ended by then.
     pub async fn stop(self, quickly: bool) -> usize {
         tracing::info!(grace_seconds = self.grace.as_secs_f64(), "stopping");
         self.life.drain();
         let ready = if quickly { Duration::ZERO } else { self.grace / READINESS_SHARE };
         tokio::time::sleep(ready).await;
+        let ends = tokio::time::Instant::now() + self.grace.saturating_sub(ready);
+        let left = || ends.saturating_duration_since(tokio::time::Instant::now());
         self.life.close();
-        self.upstreams.stop();
+        // What clients say last (wills, for example) is still sent upstream.
+        self.settle(left() / 4).await;
+        self.upstreams.drain(left() / 2).await;
         self.bus.close();
-        let left = self.life.wait(self.grace.saturating_sub(ready)).await;
+        let left = self.life.wait(left()).await;
         match left {
             0 => tracing::info!("stopped"),
             tasks => tracing::warn!(tasks, "the grace period is over, and not everything has ended"),

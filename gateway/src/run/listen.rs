@@ -37,6 +37,21 @@ pub struct Addresses {
     pub mqtts: Option<SocketAddr>,
 }
 
+impl Addresses {
+    /// Those that are on, by name.
+    #[must_use]
+    pub fn list(&self) -> Vec<(&'static str, SocketAddr)> {
+        let all = [
+            ("http", self.http),
+            ("https", self.https),
+            ("admin", self.admin),
+            ("mqtt", self.mqtt),
+            ("mqtts", self.mqtts),
+        ];
+        all.into_iter().filter_map(|(name, address)| Some((name, address?))).collect()
+    }
+}
+
 /// The bound listeners.
 pub(super) struct Listeners {
     http: Option<TcpListener>,

@@ -1,105 +1,151 @@
-//! Far servers: a bridge for each, supervised.
+//! Far servers: a bridge for each, supervised, and changed while the gateway runs.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use indexmap::IndexMap;
+use parking_lot::Mutex;
 use ratatosk_connector::{
-    backoff::BackoffConfig,
-    config_types::{BufferConfig, BufferPolicy, UpstreamMode},
     lifecycle::Lifecycle,
-    upstream::{Bridge, BridgeHandle, BridgeSpec, ClientSide, Mode, QueueLimits, WhenFull},
+    upstream::{BridgeHandle, State},
 };
-use ratatosk_core::{Bus, Connector};
-use serde_json::{Value, json};
+use ratatosk_core::Bus;
 
-use crate::config::{Resolved, Upstream, UpstreamOptions};
+use crate::config::{Resolved, Upstream};
 
-/// Handles to all upstreams.
-#[derive(Debug, Clone)]
-pub(super) struct Upstreams(Arc<Vec<BridgeHandle>>);
+mod control;
+mod describe;
+mod make;
 
-/// Starts a bridge for each configured upstream.
-///
-/// # Errors
-/// Options that only show to be wrong when the client is made, such as a certificate file that has gone.
-pub(super) fn start(resolved: &Resolved, bus: &Bus, life: &Lifecycle) -> anyhow::Result<Upstreams> {
-    let mut handles = Vec::new();
-    for upstream in &resolved.upstreams {
-        let handle = match &upstream.options {
-            UpstreamOptions::Mqtt(options) => {
-                let client = ratatosk_mqtt::client::MqttClient::new(&upstream.name, &upstream.url, options)?;
-                let spec = BridgeSpec { queue: queue(&options.buffer), ..spec(upstream, "mqtt") };
-                spawn(bus, life, spec, client)
-            }
-            UpstreamOptions::Sse(options) => {
-                let client = ratatosk_sse::client::SseClient::new(&upstream.url, options)?;
-                let spec = BridgeSpec { queue: queue(&options.buffer), ..spec(upstream, "sse") };
-                spawn(bus, life, spec, client)
-            }
-            UpstreamOptions::Pusher(options) => {
-                let client = ratatosk_pusher::client::PusherClient::new(&upstream.url, options)?;
-                let spec = BridgeSpec { queue: queue(&options.buffer), ..spec(upstream, "pusher") };
-                spawn(bus, life, spec, client)
-            }
-            UpstreamOptions::Bayeux(options) => {
-                let client = ratatosk_bayeux::client::BayeuxClient::new(&upstream.url, options)?;
-                let spec = BridgeSpec { queue: queue(&options.buffer), ..spec(upstream, "bayeux") };
-                spawn(bus, life, spec, client)
-            }
-        };
-        handles.push(handle);
-    }
-    Ok(Upstreams(Arc::new(handles)))
+use make::{Facts, Made};
+
+pub(super) use make::make;
+
+/// How long an upstream that is removed or replaced may take to send what is queued.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// How long it may take to say goodbye after that.
+const GOODBYE: Duration = Duration::from_secs(4);
+
+/// All upstreams. Cloning shares them.
+#[derive(Clone)]
+pub(super) struct Upstreams(Arc<Inner>);
+
+struct Inner {
+    bus: Bus,
+    life: Lifecycle,
+    entries: Mutex<IndexMap<Arc<str>, Entry>>,
 }
 
-fn spawn<C: ClientSide>(bus: &Bus, life: &Lifecycle, spec: BridgeSpec, client: C) -> BridgeHandle {
-    let (handle, task) = Bridge::new(bus, spec, client);
-    life.spawn("upstream", task);
-    handle
+/// Who asked for an upstream: SIGHUP touches only what the file brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    File,
+    Api,
 }
 
-fn spec(upstream: &Upstream, connector: &'static str) -> BridgeSpec {
-    let mode = match upstream.mode {
-        UpstreamMode::Always => Mode::Always,
-        UpstreamMode::OnDemand => Mode::OnDemand { linger: upstream.linger.get() },
-    };
-    BridgeSpec {
-        inbound: upstream.inbound.clone(),
-        outbound: upstream.outbound.clone(),
-        mode,
-        backoff: BackoffConfig { cap: upstream.max_backoff.get(), ..BackoffConfig::default() },
-        guard: upstream.guard,
-        ..BridgeSpec::new(upstream.name.clone(), Connector::register(connector))
-    }
-}
-
-fn queue(buffer: &BufferConfig) -> QueueLimits {
-    let when_full = match buffer.policy {
-        BufferPolicy::DropOldest => WhenFull::DropOldest,
-        BufferPolicy::DropNewest => WhenFull::DropNewest,
-    };
-    QueueLimits { messages: buffer.messages, bytes: buffer.bytes.as_usize(), when_full, ..QueueLimits::default() }
+struct Entry {
+    upstream: Upstream,
+    source: Source,
+    handle: BridgeHandle,
+    facts: Facts,
 }
 
 impl Upstreams {
-    /// Ends all of them in good order.
-    pub(super) fn stop(&self) {
-        self.0.iter().for_each(BridgeHandle::stop);
+    /// Starts a bridge for each configured upstream.
+    ///
+    /// # Errors
+    /// Options that only show to be wrong when the client is made, such as a certificate file that has gone.
+    pub(super) fn start(resolved: &Resolved, bus: &Bus, life: &Lifecycle) -> anyhow::Result<Self> {
+        let all = Self(Arc::new(Inner { bus: bus.clone(), life: life.clone(), entries: Mutex::default() }));
+        for upstream in &resolved.upstreams {
+            all.put(upstream, Source::File)?;
+        }
+        Ok(all)
     }
 
-    /// What operators see.
-    pub(super) fn describe(&self) -> Value {
-        let one = |handle: &BridgeHandle| {
-            let status = handle.status();
-            json!({
-                "name": handle.name(),
-                "state": status.state.label(),
-                "reason": status.reason,
-                "connections": status.connections,
-                "round_trip_ms": status.round_trip.map(|time| time.as_secs_f64() * 1000.0),
-                "subscriptions": status.subscriptions,
-                "queue": { "messages": status.queue.messages, "bytes": status.queue.bytes },
-            })
+    /// Puts a new configuration in force: what is gone is drained, what has changed is replaced, the rest goes on.
+    ///
+    /// # Errors
+    /// Some could not be made: the message names each. The others are in force, and what had their names before goes on.
+    pub(super) fn reload(&self, resolved: &Resolved) -> anyhow::Result<()> {
+        let wanted = |name: &Arc<str>| resolved.upstreams.iter().find(|upstream| upstream.name == *name);
+        let gone: Vec<Arc<str>> = {
+            let entries = self.0.entries.lock();
+            let of_file = entries.iter().filter(|(_, entry)| entry.source == Source::File);
+            of_file.filter(|(name, _)| wanted(name).is_none()).map(|(name, _)| name.clone()).collect()
         };
-        self.0.iter().map(one).collect()
+        for name in gone {
+            self.remove(&name);
+        }
+        let mut failed = Vec::new();
+        for upstream in &resolved.upstreams {
+            let unchanged = self.0.entries.lock().get(&upstream.name).is_some_and(|entry| {
+                entry.source == Source::File
+                    && entry.upstream.section == upstream.section
+                    && entry.handle.status().state != State::Stopped
+            });
+            if unchanged {
+                continue;
+            }
+            if let Err(error) = self.put(upstream, Source::File) {
+                failed.push(format!("upstream {} is not taken: {error:#}", upstream.name));
+            }
+        }
+        anyhow::ensure!(failed.is_empty(), failed.join("\n"));
+        Ok(())
     }
+
+    /// Starts one, in the place of the one that has its name.
+    fn put(&self, upstream: &Upstream, source: Source) -> anyhow::Result<()> {
+        let Made { handle, facts, task } = make(upstream, &self.0.bus)?;
+        let entry = Entry { upstream: upstream.clone(), source, handle, facts };
+        let mut entries = self.0.entries.lock();
+        let replaced = entries.insert(upstream.name.clone(), entry);
+        drop(entries);
+        match replaced {
+            None => {
+                tracing::info!(upstream = %upstream.name, kind = upstream.options.kind(), "upstream is started");
+                self.0.life.spawn("upstream", task);
+            }
+            // The new one's queue collects from now on; it connects when the old one has gone, because a far server may
+            // know both by the same name.
+            Some(old) => {
+                tracing::info!(upstream = %upstream.name, kind = upstream.options.kind(), "upstream is replaced");
+                self.0.life.spawn("upstream", async move {
+                    leave(old.handle).await;
+                    task.await;
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends one for good. False if there is none of that name.
+    fn remove(&self, name: &str) -> bool {
+        let Some(entry) = self.0.entries.lock().shift_remove(name) else { return false };
+        tracing::info!(upstream = %name, "upstream is removed");
+        self.0.life.spawn("upstream leaving", leave(entry.handle));
+        true
+    }
+
+    /// Sends what is queued where the far server takes it, within a time, and ends all of them.
+    pub(super) async fn drain(&self, at_most: Duration) {
+        let handles: Vec<BridgeHandle> = self.0.entries.lock().values().map(|entry| entry.handle.clone()).collect();
+        let (up, away): (Vec<_>, Vec<_>) = handles.into_iter().partition(|handle| handle.status().state == State::Up);
+        away.iter().for_each(BridgeHandle::stop);
+        let drained = futures_util::future::join_all(up.iter().map(BridgeHandle::drain));
+        if tokio::time::timeout(at_most, drained).await.is_err() {
+            tracing::warn!("an upstream did not take all that was queued for it");
+        }
+        up.iter().for_each(BridgeHandle::stop);
+    }
+}
+
+/// Sends what is queued, as far as there is time, and ends the bridge.
+async fn leave(handle: BridgeHandle) {
+    if handle.status().state == State::Up {
+        // Whoever is too slow is stopped below.
+        let _ = tokio::time::timeout(FAREWELL, handle.drain()).await;
+    }
+    handle.stop();
+    let _ = tokio::time::timeout(GOODBYE, handle.reached(State::Stopped)).await;
 }

@@ -38,7 +38,7 @@ pub struct UpstreamConfig<O> {
 }
 
 fn default_linger() -> Duration {
-    Duration::from_secs(10)
+    Duration::from_secs(5)
 }
 
 fn default_max_backoff() -> Duration {

@@ -36,11 +36,11 @@ pub struct Inbound {
 }
 
 impl Inbound {
-    /// A plain message.
+    /// A plain message, of no quality of service said ([`Qos::UNSAID`]).
     #[must_use]
     pub fn new(channel: Channel, payload: impl Into<Bytes>) -> Self {
         let payload = payload.into();
-        Self { channel, payload, qos: Qos::AtMostOnce, retain: false, expiry: None, hops: Vec::new(), extras: None }
+        Self { channel, payload, qos: Qos::UNSAID, retain: false, expiry: None, hops: Vec::new(), extras: None }
     }
 }
 
@@ -77,7 +77,13 @@ pub(super) struct Intake {
 
 impl Intake {
     pub(super) fn take(&self, inbound: Inbound) -> Taken {
+        let taken = self.place(inbound);
+        // Told afterwards: whoever sees the event finds the message.
         self.bus.monitor().emit(MonitorEvent::UpstreamMessage { upstream: self.upstream.clone() });
+        taken
+    }
+
+    fn place(&self, inbound: Inbound) -> Taken {
         if self.comes_back(&inbound) {
             return self.drop(DropReason::Loop);
         }

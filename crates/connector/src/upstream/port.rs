@@ -176,6 +176,11 @@ impl Port {
         self.outlet.failed(token, reason);
     }
 
+    /// The peer has not acknowledged for too long, and the attempt is about to end for that: it is counted.
+    pub fn stalled(&self) {
+        self.board.stalled();
+    }
+
     /// Counts something lost in translation that has no queue entry.
     pub fn lost(&self, reason: DropReason) {
         self.outlet.count(reason, 1);

@@ -55,6 +55,8 @@ pub struct Status {
     pub connections: u64,
     /// The last measured round trip.
     pub round_trip: Option<Duration>,
+    /// How often the peer stopped acknowledging and the connection was given up for that.
+    pub ack_stalls: u64,
     /// Live subscriptions, in the peer's naming.
     pub subscriptions: usize,
     /// What waits to be sent; filled in by [`super::BridgeHandle::status`].
@@ -86,6 +88,7 @@ impl Board {
             since: SystemTime::now(),
             connections: 0,
             round_trip: None,
+            ack_stalls: 0,
             subscriptions: 0,
             queue: QueueDepth::default(),
         };
@@ -121,8 +124,11 @@ impl Board {
         drop(told);
         let (upstream, reason) = (self.upstream.clone(), reason.clone());
         match up {
-            _ if same => {}
+            _ if same && !refused => {}
             true => tracing::info!(%upstream, "upstream is up"),
+            false if refused => {
+                tracing::error!(%upstream, "upstream is refused: permanent, will not retry: {reason}");
+            }
             false => tracing::warn!(%upstream, %reason, "upstream is down"),
         }
         if !same_side || refused {
@@ -133,6 +139,10 @@ impl Board {
     pub(super) fn ping(&self, round_trip: Duration) {
         self.status.send_modify(|status| status.round_trip = Some(round_trip));
         self.monitor.emit(MonitorEvent::UpstreamPing { upstream: self.upstream.clone(), round_trip });
+    }
+
+    pub(super) fn stalled(&self) {
+        self.status.send_modify(|status| status.ack_stalls += 1);
     }
 
     pub(super) fn subscriptions(&self, live: usize) {

@@ -189,6 +189,7 @@ impl<'a> Link<'a> {
         }
         let stalled = |since: Instant| now.saturating_duration_since(since) > self.ack_timeout;
         if self.again.is_empty() && self.session.oldest().is_some_and(stalled) {
+            self.port.stalled();
             return Err(Ended::lost("the server does not acknowledge publications"));
         }
         if self.pinger.is_due(now) {

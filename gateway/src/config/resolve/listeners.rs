@@ -30,9 +30,24 @@ pub(super) fn check(raw: &RawConfig, faults: &mut Faults) {
             faults.add(KeyPath::keys(*key), "a TLS listener needs a certificate", "add [tls] with `cert` and `key`");
         }
     }
+    check_admin(raw, faults);
     let exposed = listeners.iter().find(|(_, listen)| listen.is_exposed());
     if let Some((key, listen)) = exposed {
         check_exposed(raw, KeyPath::keys(*key), *listen, faults);
+    }
+}
+
+/// The API ends sessions and joins far servers: whoever can reach it must show the token.
+fn check_admin(raw: &RawConfig, faults: &mut Faults) {
+    let at = KeyPath::keys(["admin", "token"]);
+    match &raw.admin.token {
+        None if raw.admin.listen.is_exposed() => faults.add(
+            at,
+            format!("{} can be reached from other machines, and there is no token", raw.admin.listen),
+            "make one up, such as { file = \"/run/secrets/admin-token\" }",
+        ),
+        Some(token) if token.is_empty() => faults.add(at, "an empty token protects nothing", "make one up"),
+        _ => {}
     }
 }
 

@@ -34,6 +34,37 @@ pub(super) fn upstreams(sections: &[UpstreamSection], faults: &mut Faults) -> Ve
 }
 
 fn upstream(section: &UpstreamSection, at: &KeyPath, faults: &mut Faults) -> Upstream {
+    let before = faults.found.len();
+    let upstream = lower(section, at, faults);
+    // What the client side itself would refuse at the start; it reads certificates and connects to nothing. After
+    // other faults it would only say the same again.
+    if faults.found.len() == before
+        && let Err(problem) = try_client(&upstream)
+    {
+        faults.add(at.clone(), problem, "");
+    }
+    upstream
+}
+
+fn try_client(upstream: &Upstream) -> Result<(), String> {
+    let (url, text) = (&upstream.url, |error: &dyn std::fmt::Display| error.to_string());
+    match &upstream.options {
+        UpstreamOptions::Mqtt(options) => {
+            ratatosk_mqtt::client::MqttClient::new(&upstream.name, url, options).map(drop).map_err(|e| text(&e))
+        }
+        UpstreamOptions::Sse(options) => {
+            ratatosk_sse::client::SseClient::new(url, options).map(drop).map_err(|e| text(&e))
+        }
+        UpstreamOptions::Bayeux(options) => {
+            ratatosk_bayeux::client::BayeuxClient::new(url, options).map(drop).map_err(|e| text(&e))
+        }
+        UpstreamOptions::Pusher(options) => {
+            ratatosk_pusher::client::PusherClient::new(url, options).map(drop).map_err(|e| text(&e))
+        }
+    }
+}
+
+fn lower(section: &UpstreamSection, at: &KeyPath, faults: &mut Faults) -> Upstream {
     match section {
         UpstreamSection::Mqtt(config) => {
             let schemes = ["mqtt", "mqtts", "mqtt+ws", "mqtt+wss", "ws", "wss"];
@@ -43,7 +74,7 @@ fn upstream(section: &UpstreamSection, at: &KeyPath, faults: &mut Faults) -> Ups
                 MqttVersion::V311 => LoopGuard::Fingerprint,
             };
             let options = UpstreamOptions::Mqtt(config.options.clone());
-            common(config, &schemes, &config.options.tls, guard, options, at, faults)
+            common(config, &schemes, (&config.options.tls, guard), (options, section), at, faults)
         }
         UpstreamSection::Sse(config) => {
             let schemes = ["sse+http", "sse+https", "http", "https"];
@@ -51,12 +82,12 @@ fn upstream(section: &UpstreamSection, at: &KeyPath, faults: &mut Faults) -> Ups
             let config =
                 if schemes.contains(&config.url.scheme()) { sse::upstream(config, at, faults) } else { config.clone() };
             let (options, guard) = (UpstreamOptions::Sse(config.options.clone()), sse::guard(&config.options));
-            common(&config, &schemes, &config.options.tls, guard, options, at, faults)
+            common(&config, &schemes, (&config.options.tls, guard), (options, section), at, faults)
         }
         UpstreamSection::Bayeux(config) => {
             let schemes = ["bayeux+http", "bayeux+https", "bayeux+ws", "bayeux+wss", "http", "https", "ws", "wss"];
             let options = UpstreamOptions::Bayeux(config.options.clone());
-            common(config, &schemes, &config.options.tls, LoopGuard::Mark, options, at, faults)
+            common(config, &schemes, (&config.options.tls, LoopGuard::Mark), (options, section), at, faults)
         }
         UpstreamSection::Pusher(config) => {
             let schemes = ["pusher+ws", "pusher+wss", "ws", "wss"];
@@ -64,7 +95,7 @@ fn upstream(section: &UpstreamSection, at: &KeyPath, faults: &mut Faults) -> Ups
             let options = UpstreamOptions::Pusher(config.options.clone());
             // The server leaves our own socket id out: what we publish does not come back, and a fingerprint would take
             // somebody else's equal message for ours.
-            common(config, &schemes, &config.options.tls, LoopGuard::Mark, options, at, faults)
+            common(config, &schemes, (&config.options.tls, LoopGuard::Mark), (options, section), at, faults)
         }
     }
 }
@@ -72,9 +103,8 @@ fn upstream(section: &UpstreamSection, at: &KeyPath, faults: &mut Faults) -> Ups
 fn common<O>(
     config: &UpstreamConfig<O>,
     schemes: &[&str],
-    client_tls: &ClientTlsConfig,
-    guard: LoopGuard,
-    options: UpstreamOptions,
+    (client_tls, guard): (&ClientTlsConfig, LoopGuard),
+    (options, section): (UpstreamOptions, &UpstreamSection),
     at: &KeyPath,
     faults: &mut Faults,
 ) -> Upstream {
@@ -102,6 +132,7 @@ fn common<O>(
         linger: config.linger,
         max_backoff: config.max_backoff,
         options,
+        section: section.clone(),
     }
 }
 

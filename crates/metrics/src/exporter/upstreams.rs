@@ -1,0 +1,65 @@
+//! Series of upstreams, which come and go while the gateway runs, and of certificates.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::Exporter;
+use crate::{
+    catalogue::{self as name, CATALOGUE},
+    reading::UpstreamReading,
+};
+
+impl Exporter {
+    /// Sets what is read at each scrape, and ends the series of what is gone.
+    pub(super) fn copy_upstreams(&self) {
+        let Some(source) = self.source.get() else { return };
+        let readings = source.upstreams();
+        readings.iter().for_each(|reading| self.upstream(reading));
+        let there: BTreeSet<&Arc<str>> = readings.iter().map(|reading| &reading.upstream).collect();
+        let mut known = self.known.lock();
+        let gone: Vec<Arc<str>> = known.keys().filter(|name| !there.contains(name)).cloned().collect();
+        for upstream in gone {
+            known.remove(&upstream);
+            self.forget_upstream(&upstream);
+        }
+        drop(known);
+        if let Some(family) = self.gauges.get(name::CERTIFICATE_EXPIRY) {
+            family.reset();
+        }
+        for (certificate, ends) in source.certificates() {
+            #[expect(clippy::cast_precision_loss, reason = "gauges are floating point")]
+            self.set(name::CERTIFICATE_EXPIRY, &[&certificate], ends as f64);
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "gauges are floating point")]
+    fn upstream(&self, reading: &UpstreamReading) {
+        let label: &[&str] = &[&reading.upstream];
+        let flag = |flag: bool| f64::from(u8::from(flag));
+        self.set(name::UPSTREAM_UP, label, flag(reading.up));
+        self.set(name::UPSTREAM_REFUSED, label, flag(reading.refused));
+        self.set(name::UPSTREAM_SUBSCRIPTIONS, label, reading.subscriptions as f64);
+        self.set(name::UPSTREAM_QUEUE_MESSAGES, label, reading.queue_messages as f64);
+        self.set(name::UPSTREAM_QUEUE_BYTES, label, reading.queue_bytes as f64);
+        self.set(name::UPSTREAM_QUEUE_OLDEST, label, reading.queue_oldest.as_secs_f64());
+        self.total(name::UPSTREAM_ACK_STALLS, label, reading.ack_stalls);
+        // Series that events raise begin at zero, so that a first increase is seen as one.
+        self.add(name::UPSTREAM_RECONNECTS, label, 0);
+        self.add(name::UPSTREAM_DOWNS, label, 0);
+        self.known.lock().entry(reading.upstream.clone()).or_insert(false);
+    }
+
+    fn forget_upstream(&self, upstream: &str) {
+        for entry in CATALOGUE.iter().filter(|entry| entry.labels == ["upstream"]) {
+            // A series that never was cannot be removed, which is as well.
+            if let Some(family) = self.gauges.get(entry.name) {
+                let _ = family.remove_label_values(&[upstream]);
+            }
+            if let Some(family) = self.counters.get(entry.name) {
+                let _ = family.remove_label_values(&[upstream]);
+            }
+            if let Some(family) = self.histograms.get(entry.name) {
+                let _ = family.remove_label_values(&[upstream]);
+            }
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! What the exporter asks for at each scrape, because nobody raises an event for it.
+
+use std::{sync::Arc, time::Duration};
+
+/// One look at an upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamReading {
+    /// Its name: the label.
+    pub upstream: Arc<str>,
+    /// Whether the far server has let us in.
+    pub up: bool,
+    /// Whether it refused us for good.
+    pub refused: bool,
+    /// Live subscriptions over there.
+    pub subscriptions: usize,
+    /// Messages that wait, or are not acknowledged yet.
+    pub queue_messages: usize,
+    /// Bytes of them.
+    pub queue_bytes: usize,
+    /// How long the oldest has been here; zero when there is none.
+    pub queue_oldest: Duration,
+    /// How often the far server stopped acknowledging.
+    pub ack_stalls: u64,
+}
+
+/// Where upstreams and certificates are read from.
+pub trait Source: Send + Sync + 'static {
+    /// All upstreams there are now; series of others end.
+    fn upstreams(&self) -> Vec<UpstreamReading>;
+
+    /// The certificates of the TLS listeners: a name for each, and when it ends in Unix seconds.
+    fn certificates(&self) -> Vec<(String, i64)>;
+}

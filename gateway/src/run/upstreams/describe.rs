@@ -1,0 +1,93 @@
+//! What operators and metrics see of the upstreams.
+
+use std::time::UNIX_EPOCH;
+
+use ratatosk_connector::{
+    config_types::UpstreamMode,
+    rules::{LoopGuard, RuleSet},
+    upstream::State,
+};
+use ratatosk_metrics::UpstreamReading;
+use serde_json::{Value, json};
+
+use super::{Entry, Source, Upstreams};
+
+impl Upstreams {
+    /// What the exporter sets its gauges from.
+    pub(crate) fn readings(&self) -> Vec<UpstreamReading> {
+        let entries = self.0.entries.lock();
+        let one = |entry: &Entry| {
+            let status = entry.handle.status();
+            UpstreamReading {
+                upstream: entry.upstream.name.clone(),
+                up: status.state == State::Up,
+                refused: status.state == State::Refused,
+                subscriptions: status.subscriptions,
+                queue_messages: status.queue.messages,
+                queue_bytes: status.queue.bytes,
+                queue_oldest: status.queue.oldest.unwrap_or_default(),
+                ack_stalls: status.ack_stalls,
+            }
+        };
+        entries.values().map(one).collect()
+    }
+
+    /// All of them, as the admin API shows them.
+    pub(super) fn describe_all(&self) -> Vec<Value> {
+        self.0.entries.lock().values().map(describe).collect()
+    }
+
+    /// One of them.
+    pub(super) fn describe(&self, name: &str) -> Option<Value> {
+        self.0.entries.lock().get(name).map(describe)
+    }
+}
+
+fn describe(entry: &Entry) -> Value {
+    let (upstream, status) = (&entry.upstream, entry.handle.status());
+    let since = status.since.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let wanted: Vec<String> = entry.handle.wanted().iter().map(ToString::to_string).collect();
+    json!({
+        "name": upstream.name,
+        "kind": upstream.options.kind(),
+        "url": upstream.url.to_string(),
+        "source": match entry.source { Source::File => "file", Source::Api => "api" },
+        "mode": match upstream.mode { UpstreamMode::Always => "always", UpstreamMode::OnDemand => "on_demand" },
+        "loop_guard": match upstream.guard {
+            LoopGuard::Mark => "mark",
+            LoopGuard::Fingerprint => "fingerprint",
+            LoopGuard::None => "rules",
+        },
+        "state": status.state.label(),
+        "permanent": status.state == State::Refused,
+        "reason": status.reason,
+        "since_ms": u64::try_from(since).unwrap_or(u64::MAX),
+        "connections": status.connections,
+        "round_trip_ms": status.round_trip.map(|time| time.as_secs_f64() * 1000.0),
+        "ack_stalls": status.ack_stalls,
+        "subscriptions": status.subscriptions,
+        "wanted": wanted,
+        "queue": {
+            "messages": status.queue.messages,
+            "in_flight": status.queue.in_flight,
+            "bytes": status.queue.bytes,
+            "oldest_seconds": status.queue.oldest.map_or(0.0, |age| age.as_secs_f64()),
+        },
+        "in": rules(&upstream.inbound),
+        "out": rules(&upstream.outbound),
+        "facts": (entry.facts)(),
+    })
+}
+
+fn rules(set: &RuleSet) -> Value {
+    let rule = |rule: &ratatosk_connector::rules::Rule| {
+        let options = rule.options();
+        json!({
+            "from": rule.from().as_str(),
+            "to": rule.to().as_str(),
+            "qos": options.qos as u8,
+            "retain": options.retain,
+        })
+    };
+    set.iter().map(rule).collect()
+}

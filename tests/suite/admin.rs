@@ -1,0 +1,205 @@
+//! The admin API of the real binary: upstreams changed while it runs, sessions and channels looked at, the token.
+
+use ratatosk_tests::http::fetch;
+use ratatosk_tests::wait::eventually;
+use ratatosk_tests::{Gateway, Mosquitto};
+use serde_json::{Value, json};
+
+fn section(name: &str, url: &str) -> Value {
+    json!({
+        "name": name, "kind": "mqtt", "url": url, "max_backoff": "300ms",
+        "in": [{ "from": "sensors/#", "to": format!("{name}/#") }],
+        "out": [{ "from": "commands/#", "qos": 1 }],
+    })
+}
+
+fn in_file(name: &str, url: &str, to: &str) -> String {
+    format!(
+        "[[upstreams]]\nname = \"{name}\"\nkind = \"mqtt\"\nurl = \"{url}\"\nmax_backoff = \"300ms\"\nin = [{{ from = \"sensors/#\", to = \"{to}/#\" }}]\n"
+    )
+}
+
+async fn state(gateway: &Gateway, name: &str, wanted: &str) -> Value {
+    eventually(format!("{name} to be {wanted}"), async || {
+        let upstream = gateway.admin(&format!("/api/upstreams/{name}")).await;
+        (upstream.head.status == 200).then(|| upstream.json()).filter(|upstream| upstream["state"] == wanted)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn upstreams_are_added_paused_resumed_drained_and_removed() {
+    let broker = Mosquitto::start().await;
+    let gateway = Gateway::start().await;
+    let mut stream = gateway.sse(&[("channel", "line/#")]).await;
+    let added = gateway.call("POST", "/api/upstreams", Some(&section("line", &broker.url()))).await;
+    assert_eq!(added.head.status, 201, "{}", String::from_utf8_lossy(&added.body));
+    let up = state(&gateway, "line", "up").await;
+    assert_eq!((&up["source"], &up["kind"], &up["queue"]["messages"]), (&json!("api"), &json!("mqtt"), &json!(0)));
+    broker.publish("sensors/x", "1", &["-q", "1"]).await;
+    assert_eq!(stream.message().await.channel(), "line/x");
+    let mut over_there = broker.subscribe("commands/#", &["-q", "1"]).await;
+
+    // While it is paused nothing comes, and what goes out waits.
+    assert_eq!(gateway.call("POST", "/api/upstreams/line/pause", None).await.head.status, 202);
+    state(&gateway, "line", "paused").await;
+    gateway.metric("ratatosk_upstream_up", &[("upstream", "line")], |up| up < 0.5).await;
+    for n in 0..3 {
+        gateway.publish("commands/valve", n.to_string()).await;
+    }
+    let line = [("upstream", "line")];
+    gateway.metric("ratatosk_upstream_queue_messages", &line, |waiting| (waiting - 3.0).abs() < 0.1).await;
+    assert!(gateway.metrics().await.sum("ratatosk_upstream_queue_bytes", &line).is_some_and(|bytes| bytes > 3.0));
+    gateway.metric("ratatosk_upstream_queue_oldest_seconds", &line, |age| age > 0.0).await;
+    assert_eq!(gateway.call("POST", "/api/upstreams/line/resume", None).await.head.status, 202);
+    for n in 0..3 {
+        assert_eq!(over_there.next().await.payload, n.to_string().as_bytes());
+    }
+    gateway.metric("ratatosk_upstream_queue_messages", &line, |waiting| waiting < 0.5).await;
+
+    // Drained it is over, and can begin anew; removed it is gone, with its series.
+    assert_eq!(gateway.call("POST", "/api/upstreams/line/drain", None).await.head.status, 202);
+    state(&gateway, "line", "stopped").await;
+    assert_eq!(gateway.call("POST", "/api/upstreams/line/resume", None).await.head.status, 202);
+    state(&gateway, "line", "up").await;
+    assert_eq!(gateway.call("DELETE", "/api/upstreams/line", None).await.head.status, 204);
+    gateway.admin("/api/upstreams/line").await.assert_problem(404);
+    eventually("the series to end", async || {
+        (!gateway.metrics().await.text.contains("upstream=\"line\"")).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_wrong_is_refused_with_what_is_wrong() {
+    let gateway = Gateway::start().await;
+    let wrong = |change: fn(&mut Value)| {
+        let mut section = section("line", "mqtt://127.0.0.1:1");
+        change(&mut section);
+        section
+    };
+    for (section, told) in [
+        (wrong(|section| section["url"] = json!("http://127.0.0.1:1")), "cannot be reached by http://"),
+        (wrong(|section| section["kind"] = json!("carrier-pigeon")), "carrier-pigeon"),
+        (wrong(|section| section["keep_alife"] = json!("5s")), "keep_alive"),
+        (wrong(|section| section["in"][0]["from"] = json!("a/#/b")), "#"),
+        (wrong(|section| section["name"] = json!("two words")), "two words"),
+        (wrong(|section| section["tls"] = json!({ "ca": "/nonexistent.pem" })), "/nonexistent.pem"),
+        (json!("nonsense"), "upstreams"),
+    ] {
+        let problem = gateway.call("POST", "/api/upstreams", Some(&section)).await.assert_problem(422);
+        assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains(told)), "{problem} has no {told:?}");
+    }
+    let good = section("line", "mqtt://127.0.0.1:1");
+    assert_eq!(gateway.call("POST", "/api/upstreams", Some(&good)).await.head.status, 201);
+    gateway.call("POST", "/api/upstreams", Some(&good)).await.assert_problem(409);
+    gateway.call("POST", "/api/upstreams/none/pause", None).await.assert_problem(404);
+}
+
+#[tokio::test]
+async fn sighup_starts_changes_and_removes_what_the_file_says() {
+    let (one, other) = (Mosquitto::start().await, Mosquitto::start().await);
+    let gateway = Gateway::with(&(in_file("stays", &one.url(), "a") + &in_file("goes", &other.url(), "b"))).await;
+    state(&gateway, "stays", "up").await;
+    state(&gateway, "goes", "up").await;
+    let by_hand = gateway.call("POST", "/api/upstreams", Some(&section("byhand", &other.url()))).await;
+    assert_eq!(by_hand.head.status, 201);
+    let mut stream = gateway.sse(&[("channel", "#")]).await;
+
+    assert!(gateway.reload(&(in_file("stays", &one.url(), "a") + &in_file("new", &other.url(), "c"))).await);
+    state(&gateway, "new", "up").await;
+    gateway.admin("/api/upstreams/goes").await.assert_problem(404);
+    let stays = state(&gateway, "stays", "up").await;
+    assert_eq!(stays["connections"], 1, "what has not changed is not touched");
+    state(&gateway, "byhand", "up").await;
+    one.publish("sensors/x", "1", &[]).await;
+    assert_eq!(stream.message().await.channel(), "a/x");
+
+    // A change replaces the bridge.
+    assert!(gateway.reload(&(in_file("stays", &one.url(), "changed") + &in_file("new", &other.url(), "c"))).await);
+    eventually("the changed rule", async || {
+        one.publish("sensors/x", "2", &[]).await;
+        let seen = stream.message().await;
+        (seen.channel() == "changed/x").then_some(())
+    })
+    .await;
+
+    // A bad file changes nothing.
+    assert!(!gateway.reload("[[upstreams]]\nname = \"broken\"\n").await);
+    state(&gateway, "new", "up").await;
+    let names: Vec<Value> = gateway.admin("/api/upstreams").await.json()["upstreams"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|upstream| upstream["name"].clone())
+        .collect();
+    assert_eq!(names.len(), 3, "{names:?}");
+}
+
+#[tokio::test]
+async fn a_refusal_for_good_is_told_and_shown() {
+    let broker = Mosquitto::with("allow_anonymous false", &[]).await;
+    let gateway = Gateway::with(&in_file("locked", &broker.url(), "a")).await;
+    let refused = state(&gateway, "locked", "refused").await;
+    assert_eq!(refused["permanent"], true);
+    gateway.process.wait_for("permanent, will not retry").await;
+    gateway.metric("ratatosk_upstream_refused", &[("upstream", "locked")], |refused| refused > 0.5).await;
+}
+
+#[tokio::test]
+async fn the_end_waits_for_what_is_queued_upstream() {
+    let broker = Mosquitto::start().await;
+    let out = format!(
+        "[shutdown]\ngrace = \"20s\"\n[[upstreams]]\nname = \"out\"\nkind = \"mqtt\"\nurl = \"{}\"\nout = [{{ from = \"commands/#\", qos = 1 }}]\n",
+        broker.url()
+    );
+    let mut gateway = Gateway::with(&out).await;
+    state(&gateway, "out", "up").await;
+    let mut over_there = broker.subscribe("commands/#", &["-q", "1"]).await;
+    broker.pause();
+    let queued = 200;
+    gateway.publish_all("commands/x", (0..queued).map(|n| n.to_string())).await;
+    gateway.process.signal(rustix::process::Signal::INT);
+    gateway.process.wait_for("stopping").await;
+    broker.resume();
+    for n in 0..queued {
+        assert_eq!(over_there.next().await.payload, n.to_string().as_bytes());
+    }
+    assert!(gateway.process.exit().await.success());
+}
+
+#[tokio::test]
+async fn sessions_are_looked_at_and_ended() {
+    let gateway = Gateway::start().await;
+    let mut stream = gateway.sse(&[("channel", "zebra/#"), ("channel", "lion")]).await;
+    gateway.publish_with(&[("channel", "zebra/x"), ("retain", "true")], r#"{"n":1}"#).await;
+    stream.message().await;
+    let found = gateway.admin("/api/sessions?connector=sse&filter=lion").await.json();
+    assert_eq!(found["sessions"].as_array().map(Vec::len), Some(1), "{found}");
+    let channel = gateway.admin("/api/channel?name=zebra/x").await.json();
+    assert_eq!(channel["history"]["messages"][0]["data"], json!({ "n": 1 }), "{channel}");
+    let id = found["sessions"][0]["id"].as_str().expect("a number").to_owned();
+    assert_eq!(gateway.call("DELETE", &format!("/api/sessions/{id}"), None).await.head.status, 204);
+    gateway.metric("ratatosk_sessions", &[("connector", "sse")], |sessions| sessions < 0.5).await;
+    let ended = [("connector", "sse"), ("reason", "kicked")];
+    gateway.metric("ratatosk_sessions_destroyed_total", &ended, |count| count > 0.5).await;
+}
+
+#[tokio::test]
+async fn the_token_is_asked_for_and_never_shown() {
+    let gateway = Gateway::with("[admin]\ntoken = \"open sesame\"").await;
+    gateway.admin("/api/config").await.assert_problem(401);
+    gateway.call("DELETE", "/api/sessions/1", None).await.assert_problem(401);
+    for open in ["/metrics", "/healthz", "/readyz", "/"] {
+        assert_eq!(gateway.admin(open).await.head.status, 200, "{open}");
+    }
+    let shown = [("Authorization", "Bearer open sesame"), ("Connection", "close")];
+    let config = fetch(gateway.admin, "GET", "/api/config", &shown, b"").await;
+    assert_eq!(config.head.status, 200);
+    let text = String::from_utf8_lossy(&config.body).into_owned();
+    assert!(text.contains("\"token\":\"***\"") && !text.contains("sesame") && !text.contains("demo-secret"), "{text}");
+    let log: String = gateway.process.lines().into_iter().map(|line| line.text).collect();
+    assert!(!log.contains("sesame"));
+    let denied = [("connector", "admin"), ("result", "denied")];
+    gateway.metric("ratatosk_auth_total", &denied, |count| count > 1.5).await;
+}
