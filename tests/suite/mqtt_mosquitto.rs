@@ -120,6 +120,23 @@ async fn a_persistent_session_waits_for_its_client() {
 }
 
 #[tokio::test]
+async fn a_session_also_waits_for_what_comes_without_a_quality_of_service() {
+    let (gateway, port) = serve().await;
+    let session = ["-V", "mqttv311", "-c", "-i", "away", "-q", "2"];
+    let mut first = Subscriber::start(port, "kept/#", &session).await;
+    first.process.signal(Signal::TERM);
+    first.process.exit().await;
+    publish(port, "kept/0", "said to be of QoS 0", &["-q", "0"]).await;
+    gateway.publish("kept/http", b"by HTTP").await;
+    let mut again = Subscriber::launch(port, "kept/#", &session);
+    let seen = again.next().await;
+    assert_eq!((seen.topic.as_str(), seen.qos, seen.payload.as_slice()), ("kept/http", 1, &b"by HTTP"[..]));
+    let mut of_qos_0 = Subscriber::start(port, "kept/#", &["-q", "0"]).await;
+    gateway.publish("kept/http", b"more").await;
+    assert_eq!((of_qos_0.next().await.qos, again.next().await.qos), (0, 1));
+}
+
+#[tokio::test]
 async fn properties_of_mqtt_5_pass() {
     let (_gateway, port) = serve().await;
     let identifier = ["-V", "mqttv5", "-q", "1", "-D", "subscribe", "subscription-identifier", "42"];

@@ -24,7 +24,7 @@ mod kind;
 mod origin;
 mod record;
 
-/// Quality of service in MQTT's sense (MQTT 5.0 section 4.3); other protocols publish with their configured default.
+/// Quality of service in MQTT's sense (MQTT 5.0 section 4.3). What comes by a protocol without one has [`Qos::UNSAID`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[repr(u8)]
 pub enum Qos {
@@ -35,6 +35,12 @@ pub enum Qos {
     AtLeastOnce = 1,
     /// Exactly once per hop.
     ExactlyOnce = 2,
+}
+
+impl Qos {
+    /// What a message counts as whose protocol has no such thing: it waits for subscribers that asked for that much, and
+    /// whoever asked for less gets less.
+    pub const UNSAID: Self = Self::AtLeastOnce;
 }
 
 impl TryFrom<u8> for Qos {
@@ -127,11 +133,18 @@ pub struct Publication {
 }
 
 impl Publication {
-    /// A plain message: QoS 0, not retained, without extras.
+    /// A plain message: of no quality of service said ([`Qos::UNSAID`]), not retained, without extras.
     #[must_use]
     pub fn new(channel: Channel, payload: impl Into<Bytes>, origin: Origin) -> Self {
         let payload = payload.into();
-        Self { channel, payload, qos: Qos::AtMostOnce, retain: false, expiry: None, origin, extras: None }
+        Self { channel, payload, qos: Qos::UNSAID, retain: false, expiry: None, origin, extras: None }
+    }
+
+    /// Says the quality of service.
+    #[must_use]
+    pub fn with_qos(mut self, qos: Qos) -> Self {
+        self.qos = qos;
+        self
     }
 
     /// The rare parts, made when first asked for.

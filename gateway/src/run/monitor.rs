@@ -9,7 +9,7 @@ use std::{
 };
 
 use ratatosk_core::{
-    Bus, Channel, Connector, Message, MonitorEvent, MonitorHandler, Origin, Publication, monitor::Monitored,
+    Bus, Channel, Connector, Message, MonitorEvent, MonitorHandler, Origin, Publication, Qos, monitor::Monitored,
 };
 use serde_json::{Map, Value, json};
 
@@ -47,7 +47,7 @@ impl MonitorHandler for Publisher {
         fields.insert("time".to_owned(), json!(u64::try_from(at).unwrap_or(u64::MAX)));
         let payload = Value::Object(fields).to_string();
         // The gateway's own message to its own channel cannot be refused.
-        let _ = self.bus.publish(Publication::new(channel, payload, Origin::gateway()));
+        let _ = self.bus.publish(Publication::new(channel, payload, Origin::gateway()).with_qos(Qos::AtMostOnce));
     }
 
     fn wants_messages(&self) -> bool {

@@ -6,16 +6,14 @@ use ratatosk_core::{ChannelRule, Filter, HistoryRule, LastValue, Rules};
 
 use crate::config::Resolved;
 
-/// The configured rules. The gateway's own events are not kept unless a rule says so.
+/// The configured rules. The gateway's own events and figures are not kept unless a rule says so; of its figures, the last
+/// are shown to a new subscriber.
 pub(super) fn of(resolved: &Resolved) -> Rules {
     let mut list = resolved.channels.clone();
-    if let Ok(matches) = Filter::new("$monitor/#") {
-        list.push(ChannelRule {
-            matches,
-            history: HistoryRule::OFF,
-            last_value: LastValue::Off,
-            ..ChannelRule::default()
-        });
+    for (own, last_value) in [("$monitor/#", LastValue::Off), ("$SYS/#", LastValue::Retained)] {
+        if let Ok(matches) = Filter::new(own) {
+            list.push(ChannelRule { matches, history: HistoryRule::OFF, last_value, ..ChannelRule::default() });
+        }
     }
     Rules::new(list, resolved.fallback_rule.clone())
 }
@@ -30,4 +28,25 @@ pub(super) fn epoch() -> String {
         left /= 36;
     }
     digits.into_iter().rev().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use ratatosk_core::Channel;
+
+    use super::*;
+
+    #[test]
+    fn the_gateways_own_figures_have_a_last_value_and_no_history() {
+        let rules = of(&crate::config::load(&crate::config::Sources::default()).unwrap());
+        let rule = |name: &str| rules.of(&Channel::new(name).unwrap());
+        let figures = rule("$SYS/broker/uptime");
+        assert_eq!((figures.history.is_on(), figures.last_value), (false, LastValue::Retained));
+        let events = rule("$monitor/upstream_status/factory");
+        assert_eq!((events.history.is_on(), events.last_value), (false, LastValue::Off));
+        assert!(rule("sensors/kitchen").history.is_on());
+        let everything = Filter::new("#").unwrap();
+        assert!(!everything.overlaps(&Filter::new("$SYS/#").unwrap()), "who resumes everything misses none of these");
+    }
 }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ratatosk_core::{Channel, Connector, Origin, Publication, stats::DropReason};
+use ratatosk_core::{Channel, Connector, Origin, Publication, Qos, stats::DropReason};
 
 use super::Shared;
 use crate::mapping::CONNECTOR;
@@ -117,7 +117,9 @@ impl Reporter {
 
     fn publish(&self, topic: &str, value: &str) {
         let Ok(channel) = Channel::new(format!("$SYS/broker/{topic}")) else { return };
-        let publication = Publication::new(channel, value.to_owned(), Origin::gateway()).retained(true);
+        // Nobody's session is to fill with figures that the next ones make void.
+        let publication =
+            Publication::new(channel, value.to_owned(), Origin::gateway()).retained(true).with_qos(Qos::AtMostOnce);
         let _ = self.shared.bus.publish(publication); // the gateway's own is never refused
     }
 }
