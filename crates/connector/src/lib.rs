@@ -1,6 +1,7 @@
-//! What every connector shares: the HTTP listener, sockets that lanes write to, upstreams and their supervision,
+//! What every connector shares: access, the HTTP listener, sockets that lanes write to, upstreams and their supervision,
 //! bridge rules, configuration types, and the life of the process.
 
+pub mod access;
 pub mod backoff;
 pub mod config_types;
 pub mod http;

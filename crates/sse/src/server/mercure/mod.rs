@@ -10,7 +10,6 @@ use axum::routing::{any, get};
 use ratatosk_core::Connector;
 use std::sync::Arc;
 
-mod crypto;
 mod handle;
 mod live;
 mod selector;

@@ -107,7 +107,7 @@ impl Verifier {
 
     fn new(algorithm: JwtAlgorithm, key: &Secret, name: &'static str) -> Result<Self, KeyError> {
         use JwtAlgorithm as A;
-        super::crypto::install();
+        ratatosk_connector::access::jwt::install_crypto();
         let bytes = key.expose().as_bytes();
         if bytes.is_empty() {
             return Err(KeyError::Empty(name));

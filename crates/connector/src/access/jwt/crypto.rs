@@ -1,25 +1,29 @@
-//! Signature checks for tokens, on `ring`, which TLS brings anyway. Nothing here signs.
+//! Signatures of tokens, on `ring`, which TLS brings anyway.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{ErrorKind, Result, new_error};
-use jsonwebtoken::signature::{Error, Verifier};
+use jsonwebtoken::signature::{Error, Signer, Verifier};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind, EncodingKey};
 use ring::hmac;
-use ring::signature::{self, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm};
+use ring::rand::SystemRandom;
+use ring::signature::{
+    self, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, RsaEncoding, RsaKeyPair, RsaPublicKeyComponents,
+    UnparsedPublicKey, VerificationAlgorithm,
+};
 
 /// Makes tokens verifiable in this process, once.
-pub(super) fn install() {
-    static PROVIDER: CryptoProvider = CryptoProvider {
-        signer_factory: no_signer,
-        verifier_factory: verifier,
-        key_utils: KeyUtils::new_unimplemented(),
-    };
+pub fn install() {
+    static PROVIDER: CryptoProvider =
+        CryptoProvider { signer_factory: signer, verifier_factory: verifier, key_utils: KeyUtils::new_unimplemented() };
     // An error means that a provider is installed already.
     let _ = PROVIDER.install_default();
 }
 
-fn no_signer(_: &Algorithm, _: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
-    Err(new_error(ErrorKind::UnsupportedAlgorithm))
+fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
+    if key.family() != family(*algorithm) {
+        return Err(new_error(ErrorKind::InvalidAlgorithm));
+    }
+    Ok(Box::new(RingSigner { algorithm: *algorithm, key: key.clone() }))
 }
 
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
@@ -102,5 +106,59 @@ impl RingVerifier {
         proof: &[u8],
     ) -> std::result::Result<(), Error> {
         UnparsedPublicKey::new(algorithm, self.bytes()?).verify(message, proof).map_err(|_| Error::new())
+    }
+}
+
+struct RingSigner {
+    algorithm: Algorithm,
+    key: EncodingKey,
+}
+
+impl JwtSigner for RingSigner {
+    fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+}
+
+impl Signer<Vec<u8>> for RingSigner {
+    fn try_sign(&self, message: &[u8]) -> std::result::Result<Vec<u8>, Error> {
+        use Algorithm as A;
+        match self.algorithm {
+            A::HS256 => Ok(self.mac(hmac::HMAC_SHA256, message)),
+            A::HS384 => Ok(self.mac(hmac::HMAC_SHA384, message)),
+            A::HS512 => Ok(self.mac(hmac::HMAC_SHA512, message)),
+            A::RS256 => self.rsa(&signature::RSA_PKCS1_SHA256, message),
+            A::RS384 => self.rsa(&signature::RSA_PKCS1_SHA384, message),
+            A::RS512 => self.rsa(&signature::RSA_PKCS1_SHA512, message),
+            A::PS256 => self.rsa(&signature::RSA_PSS_SHA256, message),
+            A::PS384 => self.rsa(&signature::RSA_PSS_SHA384, message),
+            A::PS512 => self.rsa(&signature::RSA_PSS_SHA512, message),
+            A::ES256 => self.curve(&signature::ECDSA_P256_SHA256_FIXED_SIGNING, message),
+            A::ES384 => self.curve(&signature::ECDSA_P384_SHA384_FIXED_SIGNING, message),
+            A::EdDSA => {
+                let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(self.key.as_bytes());
+                Ok(pair.map_err(|_| Error::new())?.sign(message).as_ref().to_vec())
+            }
+            _ => Err(Error::new()),
+        }
+    }
+}
+
+impl RingSigner {
+    fn mac(&self, algorithm: hmac::Algorithm, message: &[u8]) -> Vec<u8> {
+        hmac::sign(&hmac::Key::new(algorithm, self.key.as_bytes()), message).as_ref().to_vec()
+    }
+
+    fn rsa(&self, padding: &'static dyn RsaEncoding, message: &[u8]) -> std::result::Result<Vec<u8>, Error> {
+        let pair = RsaKeyPair::from_der(self.key.as_bytes()).map_err(|_| Error::new())?;
+        let mut out = vec![0; pair.public().modulus_len()];
+        pair.sign(padding, &SystemRandom::new(), message, &mut out).map_err(|_| Error::new())?;
+        Ok(out)
+    }
+
+    fn curve(&self, algorithm: &'static EcdsaSigningAlgorithm, message: &[u8]) -> std::result::Result<Vec<u8>, Error> {
+        let random = SystemRandom::new();
+        let pair = EcdsaKeyPair::from_pkcs8(algorithm, self.key.as_bytes(), &random).map_err(|_| Error::new())?;
+        Ok(pair.sign(&random, message).map_err(|_| Error::new())?.as_ref().to_vec())
     }
 }

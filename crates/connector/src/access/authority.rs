@@ -1,0 +1,210 @@
+//! The one place that judges credentials.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use ratatosk_core::{Connector, Monitor, MonitorEvent};
+
+use super::{
+    Credentials, Identity, Refusal, Rights, Rules, Subject, Ticket, TicketError, User, Watch,
+    credentials::looks_like_token,
+    expiry::Expiry,
+    jwt::{TokenConfig, TokenKeyError, Tokens},
+    password::Users,
+    tickets::Tickets,
+};
+use crate::lifecycle::Lifecycle;
+
+/// What access is made of: the `[auth]` section, resolved.
+#[derive(Debug, Clone, Default)]
+pub struct AccessConfig {
+    /// Whether there is an `[auth]` section. Without one, everyone may do everything.
+    pub configured: bool,
+    /// Whether clients without credentials are let in.
+    pub anonymous: bool,
+    /// Users with passwords.
+    pub users: Vec<User>,
+    /// The rules in order. Without any, whoever is let in may do everything.
+    pub rules: Rules,
+    /// How tokens are checked; none is accepted without it.
+    pub tokens: Option<TokenConfig>,
+    /// How long a ticket can be used.
+    pub ticket_lifetime: Duration,
+}
+
+/// Judges who clients are. Cloning shares it.
+#[derive(Debug, Clone)]
+pub struct Access(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    monitor: Monitor,
+    configured: bool,
+    anonymous: bool,
+    nobody: Arc<Subject>,
+    users: Users,
+    tokens: Option<Tokens>,
+    rules: Rules,
+    tickets: Tickets,
+    expiry: Arc<Expiry>,
+}
+
+impl Access {
+    /// Makes it, and starts the task that ends what expired tokens have opened.
+    ///
+    /// # Errors
+    /// A key of tokens cannot be used.
+    pub fn new(config: &AccessConfig, monitor: Monitor, life: &Lifecycle) -> Result<Self, TokenKeyError> {
+        let access = Self::inert(config, monitor)?;
+        let (expiry, closing) = (access.0.expiry.clone(), life.closing());
+        life.spawn("token expiry", async move {
+            tokio::select! {
+                () = expiry.run() => {}
+                () = closing => {}
+            }
+        });
+        Ok(access)
+    }
+
+    /// The same without a task: it judges, and ends nothing.
+    ///
+    /// # Errors
+    /// A key of tokens cannot be used.
+    pub fn inert(config: &AccessConfig, monitor: Monitor) -> Result<Self, TokenKeyError> {
+        Ok(Self(Arc::new(Inner {
+            monitor,
+            configured: config.configured,
+            anonymous: config.anonymous || !config.configured,
+            nobody: Subject::anonymous(),
+            users: Users::new(&config.users),
+            tokens: config.tokens.as_ref().map(Tokens::new).transpose()?,
+            rules: config.rules.clone(),
+            tickets: Tickets::new(config.ticket_lifetime),
+            expiry: Arc::default(),
+        })))
+    }
+
+    /// Everyone may do everything.
+    #[must_use]
+    pub fn open() -> Self {
+        let inner = Inner {
+            monitor: Monitor::default(),
+            configured: false,
+            anonymous: true,
+            nobody: Subject::anonymous(),
+            users: Users::new(&[]),
+            tokens: None,
+            rules: Rules::default(),
+            tickets: Tickets::new(Duration::ZERO),
+            expiry: Arc::default(),
+        };
+        Self(Arc::new(inner))
+    }
+
+    /// Whether clients without credentials are let in.
+    #[must_use]
+    pub fn admits_anonymous(&self) -> bool {
+        self.0.anonymous
+    }
+
+    /// The rules.
+    #[must_use]
+    pub fn rules(&self) -> &Rules {
+        &self.0.rules
+    }
+
+    /// Judges a client, and reports the judgement to the monitor where there was something to judge.
+    ///
+    /// # Errors
+    /// Why it is not let in.
+    pub async fn authenticate(
+        &self,
+        connector: Connector,
+        address: Option<IpAddr>,
+        credentials: Credentials<'_>,
+    ) -> Result<Rights, Refusal> {
+        let judged = self.judge(credentials).await;
+        if self.0.configured {
+            self.0.monitor.emit(MonitorEvent::Authenticated { connector, allowed: judged.is_ok() });
+        }
+        judged.map(|subject| self.rights(subject, connector, address))
+    }
+
+    async fn judge(&self, credentials: Credentials<'_>) -> Result<Arc<Subject>, Refusal> {
+        let inner = &self.0;
+        match credentials {
+            Credentials::Nothing if inner.anonymous => Ok(inner.nobody.clone()),
+            Credentials::Nothing => Err(Refusal::Missing),
+            Credentials::Token(token) => match &inner.tokens {
+                Some(tokens) => tokens.verify(token).await,
+                // With nobody who could check it, it says nothing.
+                None => self.unchecked(),
+            },
+            Credentials::Password { user, password } => {
+                if let (Some(tokens), true, Ok(token)) =
+                    (&inner.tokens, looks_like_token(password), std::str::from_utf8(password))
+                {
+                    return tokens.verify(token).await;
+                }
+                if inner.users.is_empty() && inner.tokens.is_none() {
+                    return self.unchecked();
+                }
+                inner.users.verify(user, password).await.ok_or(Refusal::Bad)
+            }
+            Credentials::Certificate(name) => {
+                Ok(inner.users.named(name).unwrap_or_else(|| Subject::user(name.to_owned())))
+            }
+        }
+    }
+
+    /// With no users and no keys at all, a name is only a name.
+    fn unchecked(&self) -> Result<Arc<Subject>, Refusal> {
+        if self.0.anonymous { Ok(self.0.nobody.clone()) } else { Err(Refusal::Bad) }
+    }
+
+    /// What somebody may do who was proved to be who they are in another way, as by the secret of an application.
+    #[must_use]
+    pub fn rights(&self, subject: Arc<Subject>, connector: Connector, address: Option<IpAddr>) -> Rights {
+        if !self.0.configured && subject.anonymous {
+            return Rights::unrestricted();
+        }
+        let identity = Identity { subject, connector, address };
+        let rules = (!self.0.rules.is_empty()).then(|| self.0.rules.of(&identity));
+        Rights::new(identity, rules)
+    }
+
+    /// What a client without credentials may do.
+    ///
+    /// # Errors
+    /// Such are not let in.
+    pub fn anonymous(&self, connector: Connector, address: Option<IpAddr>) -> Result<Rights, Refusal> {
+        if !self.0.anonymous {
+            return Err(Refusal::Missing);
+        }
+        Ok(self.rights(self.0.nobody.clone(), connector, address))
+    }
+
+    /// A ticket that stands for somebody's rights, once.
+    ///
+    /// # Errors
+    /// Too many wait to be used.
+    pub fn ticket(&self, rights: &Rights) -> Result<Ticket, TicketError> {
+        let subject = rights.identity().map_or_else(|| self.0.nobody.clone(), |identity| identity.subject.clone());
+        self.0.tickets.issue(subject)
+    }
+
+    /// Uses a ticket up.
+    ///
+    /// # Errors
+    /// It is forged, used or too old.
+    pub fn redeem(&self, ticket: &str, connector: Connector, address: Option<IpAddr>) -> Result<Rights, Refusal> {
+        let subject = self.0.tickets.redeem(ticket);
+        self.0.monitor.emit(MonitorEvent::Authenticated { connector, allowed: subject.is_some() });
+        subject.map(|subject| self.rights(subject, connector, address)).ok_or(Refusal::Bad)
+    }
+
+    /// Calls `end` when rights end, unless the watch is dropped before. None for rights that never end.
+    #[must_use]
+    pub fn watch(&self, rights: &Rights, end: impl FnOnce() + Send + 'static) -> Option<Watch> {
+        rights.expires().map(|expires| self.0.expiry.at(expires, end))
+    }
+}
