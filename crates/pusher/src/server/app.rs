@@ -48,7 +48,8 @@ impl App {
         let policy = Arc::new(settings.policy.clone());
         let hooks = Arc::new(Hooks::new(&settings.webhooks, clock));
         let registry = Registry::new(hooks, Arc::default(), clock, policy.subscription_count);
-        let frame = Arc::new(EventFrame::new(settings.names.clone(), settings.shares_names, connector));
+        let frame =
+            Arc::new(EventFrame::new(settings.names.clone(), settings.shares_names, connector, bus.stats().clone()));
         let (users, connections) = (Users::default(), Mutex::default());
         Self { policy, names: settings.names.clone(), frame, registry, users, bus, connector, clock, connections }
     }

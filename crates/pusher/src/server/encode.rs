@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use ratatosk_connector::stream::Frame;
-use ratatosk_core::{Connector, Form, Kind, Message};
+use ratatosk_core::{Connector, Fields, Form, Kind, Message, stats::Stats};
 
 use super::packet;
 use crate::{
@@ -31,12 +31,13 @@ pub(super) struct EventFrame {
     names: Arc<Names>,
     form: Form,
     connector: Connector,
+    stats: Arc<Stats>,
 }
 
 impl EventFrame {
-    pub(super) fn new(names: Arc<Names>, shared: bool, connector: Connector) -> Self {
+    pub(super) fn new(names: Arc<Names>, shared: bool, connector: Connector, stats: Arc<Stats>) -> Self {
         let form = if shared { *SHARED } else { Form::register("pusher.event of a namespace") };
-        Self { names, form, connector }
+        Self { names, form, connector, stats }
     }
 
     /// The frame's text, or `None` where the channel has no Pusher name.
@@ -58,6 +59,9 @@ impl Frame for EventFrame {
     }
 
     fn encode(&self, message: &Message) -> Bytes {
+        // An event's name is all that Pusher has a place for, and not for one of its own.
+        let named = message.event().is_some_and(|event| !is_reserved_event(event));
+        message.count_losses(self.connector, if named { Fields::EVENT } else { Fields::NONE }, &self.stats);
         self.text(message).map_or_else(Bytes::new, |text| packet::text_frame(&text).0)
     }
 }

@@ -60,14 +60,16 @@ impl Room {
     }
 
     fn broadcast(&self, text: &str, except: Option<SessionId>) {
-        if self.subscribers.len() <= usize::from(except.is_some()) {
-            return;
-        }
-        let packet = Packet::new(text);
-        self.subscribers
+        let mut others = self
+            .subscribers
             .iter()
-            .filter(|(_, client)| Some(client.session) != except)
-            .for_each(|(_, client)| client.send(&packet));
+            .map(|(_, client)| client)
+            .filter(|client| Some(client.session) != except)
+            .peekable();
+        if others.peek().is_some() {
+            let packet = Packet::new(text);
+            others.for_each(|client| client.send(&packet));
+        }
     }
 
     /// Whether outsiders hear of this channel at all.
