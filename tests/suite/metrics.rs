@@ -1,5 +1,6 @@
 //! `/metrics`: what CONTRACT promises is there, and nothing a client chose becomes a label.
 
+use ratatosk_tests::mosquitto::{Subscriber, publish};
 use ratatosk_tests::{Gateway, Mosquitto};
 
 const PROMISED: &[&str] = &[
@@ -71,6 +72,41 @@ async fn the_numbers_are_those_of_what_happened() {
     drop(streams);
     gateway.metric("ratatosk_connections", &sse, |open| open < 0.5).await;
     gateway.metric("ratatosk_connections_closed_total", &sse, |closed| (closed - 2.0).abs() < 0.1).await;
+}
+
+/// CONTRACT 5: what a protocol has no place for is counted, once per message however many subscribers there are.
+#[tokio::test]
+async fn what_a_translation_loses_is_counted_once_per_message() {
+    let gateway = Gateway::start().await;
+    let envelopes = [gateway.sse(&[("channel", "a")]).await, gateway.sse(&[("channel", "#")]).await];
+    let mut raw = gateway.sse(&[("channel", "a"), ("format", "raw")]).await;
+    let port = gateway.mqtt().await.port();
+    let mut old = [
+        Subscriber::start(port, "a", &["-V", "mqttv311"]).await,
+        Subscriber::start(port, "a", &["-V", "mqttv311", "-q", "1"]).await,
+    ];
+    let mut new = Subscriber::start(port, "a", &["-V", "mqttv5"]).await;
+    let properties = ["-D", "publish", "user-property", "colour", "red", "-D", "publish", "content-type", "text/plain"];
+    let expiry = ["-V", "mqttv5", "-D", "publish", "message-expiry-interval", "600"];
+    let rounds = 3;
+    for n in 0..rounds {
+        publish(port, "a", n.to_string(), &[&expiry[..], &properties[..]].concat()).await;
+        raw.event().await;
+        for subscriber in &mut old {
+            subscriber.next().await;
+        }
+        new.next().await;
+    }
+    let count = async |to: &str, field: &str, wanted: f64| {
+        let labels = [("from", "mqtt"), ("to", to), ("field", field)];
+        gateway.metric("ratatosk_mapping_loss_total", &labels, |count| (count - wanted).abs() < 0.1).await;
+    };
+    for (to, field) in
+        [("sse", "expiry"), ("sse", "properties"), ("mqtt", "properties"), ("mqtt", "content_type"), ("mqtt", "expiry")]
+    {
+        count(to, field, f64::from(rounds)).await;
+    }
+    drop(envelopes);
 }
 
 #[tokio::test]

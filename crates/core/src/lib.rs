@@ -27,7 +27,7 @@ pub mod stats;
 pub use bus::{Bus, BusConfig, PublishError, Receipt};
 pub use channel::{Channel, ChannelError, Filter, FilterError};
 pub use engine::{Engine, MemoryEngine, Replay};
-pub use message::{Connector, Form, Kind, Message, Origin, Position, Properties, Publication, Qos};
+pub use message::{Connector, Fields, Form, Kind, Message, Origin, Position, Properties, Publication, Qos};
 pub use monitor::{Monitor, MonitorEvent, MonitorHandler};
 pub use outbox::{Outbox, OutboxLimits, SlowPolicy};
 pub use peer::{Delivered, Grant, Peer, Run};

@@ -14,6 +14,7 @@ pub use crate::message::{
     connector::Connector,
     form::Form,
     kind::Kind,
+    losses::Fields,
     origin::{MAX_HOPS, Origin},
     record::RecordError,
 };
@@ -21,6 +22,7 @@ pub use crate::message::{
 mod connector;
 mod form;
 mod kind;
+mod losses;
 mod origin;
 mod record;
 
@@ -191,6 +193,7 @@ pub struct Message {
     extras: Option<Box<Extras>>,
     kind: OnceLock<Kind>,
     forms: form::Forms,
+    told: losses::Told,
 }
 
 impl Message {
@@ -210,6 +213,7 @@ impl Message {
             extras,
             kind: OnceLock::new(),
             forms: form::Forms::default(),
+            told: losses::Told::default(),
         }
     }
 

@@ -40,8 +40,8 @@ pub fn reference() -> String {
 }
 
 const TAIL: &str = "
-`field` of `ratatosk_mapping_loss_total`: `event`, `properties`, `content_type`, `reply_to`, `correlation`, `expiry` or `user`: what the receiving
-protocol has no place for. A message counts once per protocol and field, however many subscribers it has.
+`field` of `ratatosk_mapping_loss_total`: `event`, `properties`, `content_type`, `reply_to`, `correlation` or `expiry`: what the
+receiving protocol has no place for. A message counts once per protocol and field, however many subscribers it has.
 
 With `[metrics] process = true` (the default) there are also `process_cpu_seconds_total`, `process_resident_memory_bytes`,
 `process_virtual_memory_bytes`, `process_open_fds`, `process_max_fds`, `process_threads` and `process_start_time_seconds`.

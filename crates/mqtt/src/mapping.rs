@@ -13,7 +13,9 @@ use std::{
 use bytes::Bytes;
 use bytestring::ByteString;
 use ratatosk_connector::upstream::hops;
-use ratatosk_core::{Channel, Connector, Form, Message, Origin, Publication, Qos, message::Extras, stats::Stats};
+use ratatosk_core::{
+    Channel, Connector, Fields, Form, Message, Origin, Publication, Qos, message::Extras, stats::Stats,
+};
 
 use crate::proto::{
     codec::{self, Publish, PublishProperties, Template, TemplateKind, UserProperty},
@@ -85,19 +87,9 @@ fn to_properties(extras: &Extras, properties: &mut PublishProperties) {
     }
 }
 
-/// Counts what a message loses on its way to clients of MQTT 3.
+/// Counts what a message loses on its way over MQTT 3, which carries topic and payload alone.
 pub fn count_loss(message: &Message, stats: &Stats) {
-    let Some(extras) = message.extras() else { return };
-    let lost = [
-        ("content_type", extras.content_type.is_some()),
-        ("event", extras.event.is_some()),
-        ("properties", !extras.properties.is_empty()),
-        ("reply_to", extras.reply_to.is_some()),
-        ("correlation", extras.correlation.is_some()),
-    ];
-    for (field, _) in lost.into_iter().filter(|(_, lost)| *lost) {
-        stats.mapping_loss(message.origin.connector, *CONNECTOR, field);
-    }
+    message.count_losses(*CONNECTOR, Fields::NONE, stats);
 }
 
 /// The publication that a client's PUBLISH asks for. `origin` gets the gateways named by the hop mark.

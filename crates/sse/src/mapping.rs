@@ -6,7 +6,7 @@ use crate::proto::envelope::{Data, Envelope};
 use crate::proto::parser::Event;
 use bytes::{Bytes, BytesMut};
 use ratatosk_core::message::{Extras, Properties};
-use ratatosk_core::{Channel, Form, Kind, Message};
+use ratatosk_core::{Channel, Fields, Form, Kind, Message};
 use std::sync::{Arc, LazyLock};
 
 /// The name of the property that carries a foreign stream's event id.
@@ -45,6 +45,16 @@ impl Style {
             (Format::Envelope, true) => *ENVELOPE_NAMED,
             (Format::Raw, false) => *RAW,
             (Format::Raw, true) => *RAW_NAMED,
+        }
+    }
+
+    /// What its events tell of a message beside channel and payload.
+    #[must_use]
+    pub fn carries(self) -> Fields {
+        match (self.format, self.named) {
+            (Format::Envelope, _) => Fields::ALL.without(Fields::EXPIRY),
+            (Format::Raw, true) => Fields::EVENT,
+            (Format::Raw, false) => Fields::NONE,
         }
     }
 

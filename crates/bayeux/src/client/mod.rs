@@ -15,6 +15,7 @@ mod wire;
 use std::sync::Arc;
 
 use ratatosk_connector::upstream::{ClientSide, Ended, Port};
+use ratatosk_core::Fields;
 use url::Url;
 
 pub use self::settings::SetupError;
@@ -53,5 +54,9 @@ impl BayeuxClient {
 impl ClientSide for BayeuxClient {
     async fn attempt(&mut self, port: &mut Port) -> Ended {
         Box::pin(attempt::run(self, port)).await
+    }
+
+    fn carries(&self) -> Fields {
+        Fields::NONE
     }
 }

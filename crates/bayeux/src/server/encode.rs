@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use ratatosk_connector::upstream::hops;
-use ratatosk_core::{Bus, Form, Message};
+use ratatosk_core::{Bus, Connector, Fields, Form, Message, stats::Stats};
 
 use crate::{
     mapping,
@@ -39,11 +39,18 @@ static IN_ARRAY: LazyLock<[Form; 2]> =
 pub(crate) struct Encoder {
     epoch: Arc<str>,
     gateway: Arc<str>,
+    stats: Arc<Stats>,
+    connector: Connector,
 }
 
 impl Encoder {
     pub(crate) fn new(bus: &Bus) -> Self {
-        Self { epoch: bus.epoch().clone(), gateway: bus.gateway_id().clone() }
+        Self {
+            epoch: bus.epoch().clone(),
+            gateway: bus.gateway_id().clone(),
+            stats: bus.stats().clone(),
+            connector: crate::connector(),
+        }
     }
 
     /// The form of [`Self::in_array`].
@@ -67,6 +74,7 @@ impl Encoder {
             None => string(&mapping::encode(&message.channel), out),
         }
         out.push(b',');
+        message.count_losses(self.connector, carries(message), &self.stats);
         let binary = message.properties().iter().find(|(key, _)| &**key == BINARY_PROPERTY);
         let binary = binary.and_then(|(_, value)| BinaryMeta::from_property(value));
         let ext = if detail == Detail::Full { self.ext_of(message) } else { String::new() };
@@ -79,4 +87,10 @@ impl Encoder {
         string(&hops::with_this(&message.origin, &self.gateway), &mut out);
         String::from_utf8(out).unwrap_or_default()
     }
+}
+
+/// What a Bayeux message tells beside channel and data: nothing, but for the mark of the binary extension.
+fn carries(message: &Message) -> Fields {
+    let only_binary = message.properties().iter().all(|(name, _)| &**name == BINARY_PROPERTY);
+    if only_binary { Fields::PROPERTIES } else { Fields::NONE }
 }

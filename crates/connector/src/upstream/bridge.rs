@@ -9,7 +9,7 @@ use std::{
 
 use parking_lot::Mutex;
 use ratatosk_core::{
-    Bus, Connector, EndReason, Filter, Qos, Session, SessionConfig, SubscribeOptions, stats::DropReason,
+    Bus, Connector, EndReason, Fields, Filter, Qos, Session, SessionConfig, SubscribeOptions, stats::DropReason,
 };
 use tokio::sync::watch;
 
@@ -95,7 +95,8 @@ impl Bridge {
         client: C,
     ) -> (BridgeHandle, impl Future<Output = ()> + Send + use<C>) {
         let parts = Parts::new(bus, &spec);
-        let (handle, port, (session, cuts)) = (parts.handle(&spec), parts.port(&spec), parts.subscribe(&spec));
+        let port = parts.port(&spec, client.carries());
+        let (handle, (session, cuts)) = (parts.handle(&spec), parts.subscribe(&spec));
         let demand = parts.demand(&spec);
         let (bus, outlet) = (bus.clone(), parts.outlet.clone());
         let task = async move {
@@ -167,7 +168,7 @@ impl Parts {
         }
     }
 
-    fn port(&self, spec: &BridgeSpec) -> Port {
+    fn port(&self, spec: &BridgeSpec, carries: Fields) -> Port {
         Port {
             upstream: spec.name.clone(),
             intake: self.intake.clone(),
@@ -176,6 +177,7 @@ impl Parts {
             wanted: self.wanted.subscribe(),
             orders: self.orders.subscribe(),
             live: HashSet::new(),
+            carries,
             up_since: None,
         }
     }

@@ -2,6 +2,8 @@
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
+use ratatosk_core::Fields;
+
 use super::port::Port;
 
 /// The client side of one protocol, for one upstream.
@@ -19,6 +21,11 @@ use super::port::Port;
 pub trait ClientSide: Send + 'static {
     /// Connects, serves the connection until it ends, and says why it ended.
     fn attempt(&mut self, port: &mut Port) -> impl Future<Output = Ended> + Send;
+
+    /// What the protocol tells the peer of a message beside channel and payload; the rest is counted as lost.
+    fn carries(&self) -> Fields {
+        Fields::ALL
+    }
 }
 
 /// Why an attempt is over.

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ratatosk_core::{Filter, Qos, stats::DropReason};
+use ratatosk_core::{Fields, Filter, Qos, stats::DropReason};
 use tokio::sync::watch;
 
 use super::{
@@ -52,6 +52,8 @@ pub struct Port {
     pub(super) wanted: watch::Receiver<Wanted>,
     pub(super) orders: watch::Receiver<Orders>,
     pub(super) live: HashSet<Filter>,
+    /// What the protocol has a place for.
+    pub(super) carries: Fields,
     /// When this attempt came up.
     pub(super) up_since: Option<Instant>,
 }
@@ -157,7 +159,9 @@ impl Port {
     /// The next message to send; it stays in flight until [`Port::done`] or [`Port::failed`].
     #[must_use]
     pub fn take(&self) -> Option<Outbound> {
-        self.outlet.take()
+        let outbound = self.outlet.take()?;
+        outbound.message.count_losses(self.outlet.connector, self.carries, self.outlet.bus.stats());
+        Some(outbound)
     }
 
     /// A message in flight, for sending it again.

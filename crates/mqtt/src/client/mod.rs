@@ -17,6 +17,7 @@ mod websocket;
 pub use options::OptionsError;
 
 use ratatosk_connector::upstream::{ClientSide, Ended, Port};
+use ratatosk_core::Fields;
 use url::Url;
 
 use self::{handshake::Greeted, link::Link, options::Options, session::Session};
@@ -73,5 +74,9 @@ impl ClientSide for MqttClient {
         // The address that let us in is the one to come back to.
         self.attempts = self.attempts.wrapping_sub(1);
         Box::pin(Link::new(&self.options, &mut self.session, port, greeted).serve(leave)).await
+    }
+
+    fn carries(&self) -> Fields {
+        if self.options.version.is_v5() { Fields::ALL } else { Fields::NONE }
     }
 }

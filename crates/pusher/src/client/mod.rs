@@ -18,6 +18,7 @@ mod subscriptions;
 use std::sync::Arc;
 
 use ratatosk_connector::upstream::{ClientSide, Ended, Port};
+use ratatosk_core::Fields;
 use tokio::sync::broadcast;
 
 use self::settings::Settings;
@@ -71,5 +72,9 @@ impl PusherClient {
 impl ClientSide for PusherClient {
     async fn attempt(&mut self, port: &mut Port) -> Ended {
         Box::pin(attempt::run(self, port)).await
+    }
+
+    fn carries(&self) -> Fields {
+        Fields::EVENT
     }
 }

@@ -5,7 +5,8 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use bytes::{Bytes, BytesMut};
 use ratatosk_connector::stream::Frame;
 use ratatosk_core::{
-    Filter, Form, Message, MonitorEvent, OutboxLimits, Position, Replay, Session, SlowPolicy, SubscribeOptions,
+    Connector, Filter, Form, Message, MonitorEvent, OutboxLimits, Position, Replay, Session, SlowPolicy,
+    SubscribeOptions, stats::Stats,
 };
 
 use super::{Server, query::Wanted};
@@ -28,6 +29,8 @@ pub(super) struct EventFrame {
     pub(super) epoch: Arc<str>,
     /// Whether the reader is told of messages that were dropped for it; one that asked for conflation expects that.
     pub(super) tells_lost: bool,
+    /// Where losses in translation are counted, and for whom.
+    pub(super) losses: (Arc<Stats>, Connector),
 }
 
 impl Frame for EventFrame {
@@ -36,6 +39,8 @@ impl Frame for EventFrame {
     }
 
     fn encode(&self, message: &Message) -> Bytes {
+        let (stats, connector) = &self.losses;
+        message.count_losses(*connector, self.style.carries(), stats);
         self.style.encode(&self.epoch, message)
     }
 
@@ -90,7 +95,12 @@ impl Server {
 
     /// How the messages of a stream are written.
     pub(super) fn frame(&self, wanted: &Wanted) -> EventFrame {
-        EventFrame { style: wanted.style, epoch: self.0.bus.epoch().clone(), tells_lost: !wanted.conflate }
+        EventFrame {
+            style: wanted.style,
+            epoch: self.0.bus.epoch().clone(),
+            tells_lost: !wanted.conflate,
+            losses: (self.0.bus.stats().clone(), self.0.connector),
+        }
     }
 
     /// Subscribes and gathers what comes first.

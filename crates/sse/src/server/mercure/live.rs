@@ -115,7 +115,8 @@ impl Subscription {
     }
 
     fn frame(&self) -> UpdateFrame {
-        UpdateFrame { epoch: self.hub.0.server.0.bus.epoch().clone(), hub: self.hub.0.connector }
+        let bus = &self.hub.0.server.0.bus;
+        UpdateFrame { epoch: bus.epoch().clone(), hub: self.hub.0.connector, stats: bus.stats().clone() }
     }
 
     fn greeting(&self) -> Bytes {

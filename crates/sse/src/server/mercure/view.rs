@@ -7,7 +7,7 @@ use crate::proto::encoder::{encode_event, encode_retry};
 use bytes::{Bytes, BytesMut};
 use ratatosk_connector::http::Problem;
 use ratatosk_connector::stream::{Frame, StreamPeer};
-use ratatosk_core::{Connector, Delivered, EndReason, Filter, Form, Message, Peer, Run};
+use ratatosk_core::{Connector, Delivered, EndReason, Fields, Filter, Form, Message, Peer, Run, stats::Stats};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -91,6 +91,7 @@ static FORM: LazyLock<Form> = LazyLock::new(|| Form::register("sse.mercure"));
 pub(super) struct UpdateFrame {
     pub(super) epoch: Arc<str>,
     pub(super) hub: Connector,
+    pub(super) stats: Arc<Stats>,
 }
 
 impl Frame for UpdateFrame {
@@ -99,6 +100,9 @@ impl Frame for UpdateFrame {
     }
 
     fn encode(&self, message: &Message) -> Bytes {
+        // The hub's own properties are what its publishers asked for (id, retry), and read again.
+        let own = if message.origin.connector == self.hub { Fields::PROPERTIES } else { Fields::NONE };
+        message.count_losses(self.hub, Fields::EVENT.and(own), &self.stats);
         let marks = Marks::of(message, self.hub);
         let position = format!("{}.{}", self.epoch, message.seq);
         let mut out = BytesMut::new();
