@@ -15,10 +15,8 @@ use ratatosk_core::{
 use super::Frame;
 use crate::socket::Socket;
 
-/// Bytes gathered for one write of a backlog.
+/// Bytes gathered for one write of a backlog, which is one turn.
 const GATHER: usize = 32 << 10;
-/// Writes of that size in one turn.
-const GATHERS_PER_TURN: u64 = 2;
 /// Waiting messages past which a backlog is long.
 const FAR_BEHIND: usize = 64;
 /// Frames of the connection's own that may wait: a client that never reads cannot make it answer without end.
@@ -101,11 +99,16 @@ impl State {
 
     pub(super) fn release(&mut self, head: Bytes, history: Vec<Arc<Message>>, tail: Bytes) {
         self.held = false;
+        if history.is_empty() && self.first.is_none() {
+            // Nothing comes between them: one write instead of two.
+            let whole = if tail.is_empty() { head } else { [head, tail].concat().into() };
+            if !whole.is_empty() {
+                self.pending.push_back(whole);
+            }
+            return;
+        }
         if !head.is_empty() {
             self.pending.push_back(head);
-        }
-        if history.is_empty() && tail.is_empty() {
-            return;
         }
         match &mut self.first {
             // What an earlier release has to show is still on its way: this comes after it.
@@ -191,7 +194,7 @@ impl State {
             if !self.write_pending(socket) {
                 break self.ended.map_or(Flush::Blocked, Flush::Ended);
             }
-            if written.delivered.bytes >= GATHERS_PER_TURN * GATHER as u64 {
+            if written.delivered.bytes >= GATHER as u64 {
                 break Flush::More;
             }
             let Some(gathered) = self.gather(frame, &mut written) else { break Flush::Clear };
