@@ -34,8 +34,8 @@ pub struct BayeuxConfig {
     pub cookie: CookieConfig,
     /// The extensions on offer.
     pub extensions: ExtensionsConfig,
-    /// Send messages with replies to `/meta/connect` only. Otherwise they also ride with other replies, sooner but by
-    /// another connection, where they can overtake each other.
+    /// Send messages with replies to `/meta/connect` only. Otherwise what waits while no connect is held also rides with the
+    /// reply to another request, which spares a round trip.
     pub connect_only: bool,
     /// Publishing without a handshake, for callers with this key; off where there is none.
     pub publish_key: Option<Secret>,
@@ -54,7 +54,7 @@ impl Default for BayeuxConfig {
             limits: LimitsConfig::default(),
             cookie: CookieConfig::default(),
             extensions: ExtensionsConfig::default(),
-            connect_only: true,
+            connect_only: false,
             publish_key: None,
         }
     }

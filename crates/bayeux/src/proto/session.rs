@@ -63,7 +63,7 @@ impl Default for Terms {
             ack: true,
             replay: true,
             timestamp: false,
-            connect_only: true,
+            connect_only: false,
             max_inactivity: None,
         }
     }

@@ -69,6 +69,9 @@ pub(crate) struct Inner {
     counted: bool,
     /// The order in which its requests were sent.
     pub(crate) order: Order,
+    /// A reply with messages is on its way, for all that is known until the next connect comes: others wait for it, so that
+    /// none arrives before it by another connection.
+    pub(crate) in_flight: bool,
 }
 
 /// One session of a mount.
@@ -100,6 +103,7 @@ impl Live {
             alarm: None,
             counted: false,
             order: Order::default(),
+            in_flight: false,
         };
         Arc::new_cyclic(|me| Self {
             mount,

@@ -115,8 +115,9 @@ impl Outcome {
                 }
                 continue;
             }
-            if caller.rides && !live.mount.config.connect_only {
+            if caller.rides && !live.mount.config.connect_only && !inner.in_flight {
                 let waiting = inner.session.take_waiting();
+                inner.in_flight = !waiting.is_empty();
                 drop(inner);
                 self.after.push((live, waiting));
             }
@@ -224,6 +225,9 @@ fn speak(
             let (hold, wake) = live.wait(inner);
             outcome.held = Some(Held { live: live.clone(), hold, wake });
         }
+    }
+    if connects {
+        inner.in_flight = !effects.messages.is_empty();
     }
     if !effects.messages.is_empty() {
         outcome.before.push((live.clone(), effects.messages));

@@ -170,7 +170,7 @@ async fn acknowledged_messages_come_again_until_they_are_acknowledged() {
 
 #[tokio::test]
 async fn last_values_and_history_come_first() {
-    let server = Server::start(json!({})).await;
+    let server = Server::start(json!({"connect_only": true})).await;
     server.retain("r/1", "\"kept\"");
     let client = server.client(json!({"replay": true})).await;
     client.subscribe(json!("/r/*")).await;
@@ -350,6 +350,43 @@ async fn too_many_polls_of_one_browser() {
     assert_eq!(advice["interval"], 2000);
 }
 
+#[tokio::test]
+async fn what_waits_rides_with_other_replies_but_never_ahead_of_a_connects() {
+    for connect_only in [false, true] {
+        let server = Server::start(json!({"connect_only": connect_only})).await;
+        let client = server.client(json!({})).await;
+        client.subscribe(json!(["/a"])).await;
+        let publish = |n: u32| client.post(client.message("/elsewhere", json!({"data": n})));
+        let ridden = |replies: &[Value]| -> Vec<Value> {
+            replies.iter().filter(|reply| reply["channel"] == "/a").map(|reply| reply["data"].clone()).collect()
+        };
+        server.publish("a", "1");
+        server.retain("b", "2");
+        // The subscription's reply brings what is retained, and what waits already before it.
+        let mut got = ridden(&publish(1).await);
+        while got.is_empty() && !connect_only {
+            got = ridden(&publish(2).await);
+        }
+        assert_eq!(got, if connect_only { vec![] } else { vec![json!(1)] });
+        if connect_only {
+            assert_eq!(client.collect(1).await, [json!(1)]);
+        }
+        // A connect's reply with messages is under way as far as the server knows: nothing overtakes it.
+        let held = client.hold().await;
+        until("held", || server.bus.waiting() == 0).await;
+        server.publish("a", "3");
+        let replies = held.response().await.messages();
+        server.publish("a", "4");
+        assert_eq!(ridden(&publish(3).await), Vec::<Value>::new());
+        let got: Vec<Value> = replies.iter().filter_map(|reply| reply.get("data").cloned()).collect();
+        if got.is_empty() {
+            assert_eq!(client.collect(2).await, [json!(3), json!(4)]);
+        } else {
+            assert_eq!((got, client.collect(1).await), (vec![json!(3)], vec![json!(4)]));
+        }
+    }
+}
+
 struct Echo;
 
 impl ServiceHandler for Echo {
@@ -360,7 +397,7 @@ impl ServiceHandler for Echo {
 
 #[tokio::test]
 async fn services_answer_their_caller_alone() {
-    let server = Server::start(json!({})).await;
+    let server = Server::start(json!({"connect_only": true})).await;
     server.bayeux.serve(Channel::new("service/echo").unwrap(), Arc::new(Echo));
     let (caller, other) = (server.client(json!({})).await, server.client(json!({})).await);
     other.subscribe(json!(["/service/echo", "/all"])).await;

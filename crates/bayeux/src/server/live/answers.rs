@@ -69,6 +69,7 @@ impl Live {
         let Some(Answer { mut messages, reply }) = inner.session.answer(self.mount.clock.now(), Clock::wall()) else {
             return;
         };
+        inner.in_flight = shared.is_some() || !messages.is_empty();
         if let Some((run, bytes)) = shared {
             messages = run;
             direct.answer(&[b"[", bytes, &reply, b"]"], None, self.carried(messages));
@@ -94,6 +95,7 @@ impl Live {
         }
         let Answer { messages, reply } = inner.session.answer(self.mount.clock.now(), Clock::wall())?;
         let array = self.array(&inner, &messages, &reply);
+        inner.in_flight = !messages.is_empty();
         self.settle(&mut inner);
         drop(inner);
         self.count(&messages, array.len());
