@@ -4,12 +4,15 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use http::{StatusCode, header, request::Parts};
 use ratatosk_connector::{http::Problem, upstream::hops};
 use ratatosk_core::{Channel, Origin, Publication, PublishError};
 
 use super::{Server, foreign_origin, query::check_encoding, refuse};
 
+/// A body of which a read buffer holds little else.
+const LONG: usize = 64 << 10;
 /// What HTTP clients send when nobody told them the type.
 const NO_TYPE: &str = "application/x-www-form-urlencoded";
 
@@ -41,10 +44,16 @@ async fn publish(server: &Server, request: Request) -> Result<String, Problem> {
     if http_body::Body::size_hint(&body).lower() > server.0.max_body as u64 {
         return Err(too_large());
     }
-    publication.payload = axum::body::to_bytes(body, server.0.max_body).await.map_err(|_| too_large())?;
+    publication.payload = own(axum::body::to_bytes(body, server.0.max_body).await.map_err(|_| too_large())?);
     server.0.bus.admission().await;
     let receipt = server.0.bus.publish(publication).map_err(refused)?;
     Ok(server.0.bus.position(receipt.seq).to_string())
+}
+
+/// A short body is a slice of the connection's read buffer: as long as the message is kept, it would keep all of that, and
+/// the connection would need another.
+fn own(body: Bytes) -> Bytes {
+    if body.len() < LONG { Bytes::copy_from_slice(&body) } else { body }
 }
 
 /// All of a publication but its payload.
