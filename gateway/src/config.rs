@@ -28,7 +28,7 @@ pub use self::{
     mask::{effective, effective_json},
     raw::RawConfig,
     reference::reference,
-    resolved::{Auth, CorsOrigins, Http, PasswordCheck, Resolved, Tls, Upstream, UpstreamOptions, User},
+    resolved::{Auth, CorsOrigins, Http, Resolved, Tls, Upstream, UpstreamOptions},
 };
 use self::{fault::Found, path::KeyPath, schema::Schema};
 

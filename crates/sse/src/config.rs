@@ -18,6 +18,8 @@ pub struct SseConfig {
     pub retry: Duration,
     /// A stream ends after this long and its client resumes on a new one; without it, streams never end.
     pub max_lifetime: Option<Duration>,
+    /// So long before the token behind a stream expires, the stream says so (`event: token-expiring`).
+    pub token_warning: Duration,
     /// What waits for a stream whose client is slow.
     pub outbox: SseOutboxConfig,
     /// The Mercure hub; off unless this table exists.
@@ -31,6 +33,7 @@ impl Default for SseConfig {
             heartbeat: Duration::from_secs(15),
             retry: Duration::from_secs(2),
             max_lifetime: None,
+            token_warning: Duration::from_secs(60),
             outbox: SseOutboxConfig::default(),
             mercure: None,
         }

@@ -13,6 +13,12 @@ use ratatosk_sse::config::{SseConfig, SseUpstreamConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod auth;
+
+pub use self::auth::{
+    ActionChoice, AnonymousChoice, AuthSection, EffectChoice, JwtSection, RuleSection, UserSection, WhoSection,
+};
+
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -33,7 +39,7 @@ pub struct RawConfig {
     pub channels: Vec<ChannelSection>,
     /// Far servers that we join as a client.
     pub upstreams: Vec<UpstreamSection>,
-    /// Who may come in. Needed as soon as a listener can be reached from other machines.
+    /// Who may come in, and what they may do. Needed as soon as a listener can be reached from other machines.
     pub auth: Option<AuthSection>,
     /// The certificate of every TLS listener.
     pub tls: Option<TlsSection>,
@@ -195,39 +201,6 @@ pub enum UpstreamSection {
     Bayeux(UpstreamConfig<BayeuxUpstreamConfig>),
     /// A Pusher server.
     Pusher(UpstreamConfig<PusherUpstreamConfig>),
-}
-
-/// Who may come in.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct AuthSection {
-    /// Whether clients without credentials are let in.
-    pub anonymous: AnonymousChoice,
-    /// Users that come with a name and a password.
-    pub users: Vec<UserSection>,
-}
-
-/// Whether clients without credentials are let in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum AnonymousChoice {
-    /// They are.
-    Allow,
-    /// They are not.
-    #[default]
-    Deny,
-}
-
-/// A user with a password.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct UserSection {
-    /// The name.
-    #[schemars(example = &"joe")]
-    pub name: String,
-    /// An argon2 hash (`$argon2id$...`), or `plain:` and the password itself.
-    #[schemars(example = &"$argon2id$v=19$m=19456,t=2,p=1$SALT$HASH")]
-    pub password: Secret,
 }
 
 /// A certificate.

@@ -4,7 +4,8 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 
 use ratatosk_bayeux::config::{BayeuxConfig, BayeuxUpstreamConfig};
 use ratatosk_connector::{
-    config_types::{Duration, Secret, Size, UpstreamMode, UrlValue},
+    access::AccessConfig,
+    config_types::{Duration, Size, UpstreamMode, UrlValue},
     rules::{LoopGuard, RuleSet},
 };
 use ratatosk_core::rule::ChannelRule;
@@ -131,33 +132,13 @@ impl UpstreamOptions {
     }
 }
 
-/// Who may come in.
+/// Who may come in, and what they may do.
 #[derive(Debug, Clone)]
 pub struct Auth {
-    /// Whether there is an `[auth]` section.
-    pub configured: bool,
-    /// Whether clients without credentials are let in.
-    pub anonymous: bool,
-    /// Users with passwords; names are unique.
-    pub users: Vec<User>,
-}
-
-/// A user with a password.
-#[derive(Debug, Clone)]
-pub struct User {
-    /// The name.
-    pub name: String,
-    /// What the password is checked against.
-    pub password: PasswordCheck,
-}
-
-/// What a password is checked against.
-#[derive(Debug, Clone)]
-pub enum PasswordCheck {
-    /// An argon2 hash in PHC form.
-    Argon2(Secret),
-    /// The password itself.
-    Plain(Secret),
+    /// What judges clients.
+    pub access: AccessConfig,
+    /// The cookie that may carry a token.
+    pub cookie: String,
 }
 
 /// A certificate whose key fits.

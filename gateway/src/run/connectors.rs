@@ -8,6 +8,7 @@ use axum::{
 };
 use http::{Method, StatusCode, header};
 use ratatosk_connector::{
+    access::Access,
     http::{Origins, Problem},
     lifecycle::Lifecycle,
 };
@@ -15,7 +16,7 @@ use ratatosk_core::Bus;
 
 use ratatosk_mqtt::server::{MqttServer, Settings};
 
-use super::access::{self, Access};
+use super::access::{Guard, MqttDoor, guard};
 use crate::config::{CorsOrigins, Resolved};
 
 /// The server sides, ready to be given their listeners.
@@ -32,10 +33,12 @@ impl Connectors {
             CorsOrigins::Any => Origins::new(["*"]),
             CorsOrigins::Only(named) => Origins::new(named.iter().map(String::as_str)),
         };
+        let access = Access::new(&resolved.auth.access, bus.monitor().clone(), life)?;
         let sse = ratatosk_sse::server::Server::new(
             bus.clone(),
             life.clone(),
             origins.clone(),
+            access.clone(),
             &resolved.sse,
             resolved.limits.max_payload(),
         );
@@ -47,10 +50,9 @@ impl Connectors {
         });
         let pusher =
             ratatosk_pusher::server::Server::new(bus.clone(), life.clone(), origins.clone(), &resolved.pusher)?;
-        let access = Access::new(&resolved.auth, bus);
         let mut settings = Settings::from(&resolved.mqtt);
         settings.max_subscriptions = settings.max_subscriptions.min(resolved.limits.subscriptions);
-        let mqtt = MqttServer::new(settings, bus.clone(), life.clone(), std::sync::Arc::new(access.clone()));
+        let mqtt = MqttServer::new(settings, bus.clone(), life.clone(), std::sync::Arc::new(MqttDoor(access.clone())));
         let mercure = resolved.sse.mercure.as_ref();
         let mercure = mercure.map(|config| ratatosk_sse::server::mercure::Hub::new(&sse, config)).transpose()?;
         let router = Router::new()
@@ -59,12 +61,25 @@ impl Connectors {
             .merge(mercure.map(|hub| hub.router()).unwrap_or_default())
             .merge(bayeux.router())
             .merge(pusher.router())
-            .layer(from_fn_with_state(access, access::guard))
+            .layer(from_fn_with_state(Guard::new(resolved, access, origins.clone()), guard))
             // A WebSocket handshake in a browser carries no credentials: MQTT's CONNECT does.
             .merge(mqtt.router("/mqtt", origins.clone()))
+            .fallback(no_such_path)
+            .method_not_allowed_fallback(bad_method)
             .layer(from_fn_with_state(Front { origins, max_body: resolved.http.max_body as u64 }, front));
         Ok(Self { router, mqtt })
     }
+}
+
+async fn no_such_path(request: Request) -> Problem {
+    let detail = format!("nothing is served at {}", request.uri().path());
+    Problem::new(StatusCode::NOT_FOUND, "not-found", "There is nothing here", detail)
+}
+
+/// The `allow` header, which the router adds, says what would be allowed.
+async fn bad_method(request: Request) -> Problem {
+    let detail = format!("{} does not take {}", request.uri().path(), request.method());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "bad-method", "The method is not allowed", detail)
 }
 
 /// What every route has in common.

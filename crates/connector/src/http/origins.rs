@@ -32,6 +32,17 @@ impl Origins {
         self.is_any() || self.is_named(origin) || is_same_host(origin, headers)
     }
 
+    /// Whether the page that sends a request may use what the browser sends along by itself (cookies): it is of the same
+    /// host or named; `*` is not enough. A request that no page of another site has sent is fine.
+    #[must_use]
+    pub fn is_trusted_page(&self, headers: &HeaderMap) -> bool {
+        match headers.get(header::ORIGIN).map(HeaderValue::to_str) {
+            Some(Ok(origin)) => self.is_named(origin) || is_same_host(origin, headers),
+            Some(Err(_)) => false,
+            None => headers.get("sec-fetch-site").is_none_or(|site| site != "cross-site" && site != "same-site"),
+        }
+    }
+
     /// The CORS headers of the answer to a request.
     #[must_use]
     pub fn answer(&self, request: &HeaderMap) -> Vec<(header::HeaderName, HeaderValue)> {
@@ -94,6 +105,13 @@ mod tests {
         assert!(answer.contains(&(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"))));
         assert!(!named.allows(&request("https://y.example")));
         assert!(named.allows(&request("https://gateway.example")));
+        assert!(named.is_trusted_page(&request("https://x.example")) && any.is_trusted_page(&HeaderMap::new()));
+        assert!(any.is_trusted_page(&request("https://gateway.example")));
+        assert!(!any.is_trusted_page(&request("https://x.example")));
+        let image = HeaderMap::from_iter([("sec-fetch-site".parse().into_iter(), "cross-site")].into_iter().flat_map(
+            |(names, value)| names.map(move |name: header::HeaderName| (name, HeaderValue::from_static(value))),
+        ));
+        assert!(!any.is_trusted_page(&image));
         assert!(named.allows(&HeaderMap::new()));
         assert!(named.answer(&request("https://y.example")).iter().all(|(name, _)| name == header::VARY));
     }

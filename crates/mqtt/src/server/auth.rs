@@ -2,6 +2,7 @@
 
 use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc};
 
+use ratatosk_connector::access::{Rights, Watch};
 use ratatosk_core::{Channel, Filter};
 
 use crate::proto::{codec::ReasonCode, session::Methods};
@@ -25,15 +26,11 @@ impl std::fmt::Debug for Credentials<'_> {
     }
 }
 
-/// Who a client turned out to be.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Identity {
-    /// The authenticated user; none for an anonymous client.
-    pub user: Option<Arc<str>>,
-}
+/// The answer to [`Authenticate::authenticate`]: what the client may do, or the reason for CONNACK.
+pub type AuthFuture<'a> = Pin<Box<dyn Future<Output = Result<Rights, ReasonCode>> + Send + 'a>>;
 
-/// The answer to [`Authenticate::authenticate`]: who it is, or the reason for CONNACK.
-pub type AuthFuture<'a> = Pin<Box<dyn Future<Output = Result<Identity, ReasonCode>> + Send + 'a>>;
+/// Ends a connection.
+pub type End = Box<dyn FnOnce() + Send>;
 
 /// Decides who may come in and what they may do.
 pub trait Authenticate: Send + Sync + 'static {
@@ -45,16 +42,26 @@ pub trait Authenticate: Send + Sync + 'static {
         None
     }
 
+    /// What a user may do that enhanced authentication has proved.
+    fn rights_of(&self, user: Arc<str>, remote: SocketAddr) -> Rights {
+        let _ = remote;
+        Rights::of_user(user)
+    }
+
+    /// Has a connection ended when what let it in expires, unless the watch is dropped before.
+    fn watch(&self, rights: &Rights, end: End) -> Option<Watch> {
+        let _ = (rights, end);
+        None
+    }
+
     /// Whether a client may publish to a channel.
-    fn may_publish(&self, identity: &Identity, channel: &Channel) -> bool {
-        let _ = (identity, channel);
-        true
+    fn may_publish(&self, rights: &Rights, channel: &Channel) -> bool {
+        rights.may_publish(channel)
     }
 
     /// Whether a client may subscribe to a filter.
-    fn may_subscribe(&self, identity: &Identity, filter: &Filter) -> bool {
-        let _ = (identity, filter);
-        true
+    fn may_subscribe(&self, rights: &Rights, filter: &Filter) -> bool {
+        rights.may_subscribe(filter)
     }
 }
 
@@ -64,6 +71,6 @@ pub struct Anonymous;
 
 impl Authenticate for Anonymous {
     fn authenticate<'a>(&'a self, _credentials: Credentials<'a>) -> AuthFuture<'a> {
-        Box::pin(std::future::ready(Ok(Identity::default())))
+        Box::pin(std::future::ready(Ok(Rights::unrestricted())))
     }
 }

@@ -10,11 +10,11 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use ratatosk_connector::access::Rights;
 use ratatosk_core::{Delivered, EndReason, Origin, Peer, Run, Session, SessionConfig, peer::Share};
 
 use super::{
     Shared,
-    auth::Identity,
     parcel::Orphans,
     state::State,
     wire::{End, Wire},
@@ -50,7 +50,7 @@ pub(super) struct Flushed {
 
 impl Client {
     /// A client with its session on the bus.
-    pub(super) fn open(shared: &Arc<Shared>, id: Arc<str>, identity: &Identity) -> Arc<Self> {
+    pub(super) fn open(shared: &Arc<Shared>, id: Arc<str>, user: Option<Arc<str>>) -> Arc<Self> {
         let state = State::new(shared.settings.bounds, shared.settings.each);
         let client = Arc::new_cyclic(|me| Self {
             me: me.clone(),
@@ -61,15 +61,10 @@ impl Client {
             live: AtomicBool::new(false),
             origin: OnceLock::new(),
         });
-        let config = SessionConfig { user: identity.user.clone(), ..SessionConfig::client(id.clone(), *CONNECTOR) };
+        let config = SessionConfig { user: user.clone(), ..SessionConfig::client(id.clone(), *CONNECTOR) };
         let session = shared.bus.open_session(config, client.clone());
         session.appear_as_client();
-        let origin = Origin {
-            session: Some(session.id()),
-            client_id: Some(id),
-            user: identity.user.clone(),
-            ..Origin::connector(*CONNECTOR)
-        };
+        let origin = Origin { session: Some(session.id()), client_id: Some(id), user, ..Origin::connector(*CONNECTOR) };
         let _ = client.origin.set(origin); // nobody else has seen the client yet
         *client.session.lock() = Some(session);
         client
@@ -90,6 +85,22 @@ impl Client {
     /// Whether another member of the shared subscription is there to deliver in this one's stead.
     pub(super) fn is_replaceable(&self, share: &Share) -> bool {
         self.origin().session.is_some_and(|member| self.shared.bus.has_other_live(share, member))
+    }
+
+    /// Whether a client with these rights may take the session over: a user's session is for that user alone.
+    pub(super) fn is_of(&self, rights: &Rights) -> bool {
+        self.origin.get().and_then(|origin| origin.user.as_ref()).is_none_or(|user| rights.user() == Some(user))
+    }
+
+    /// Gives up the subscriptions that the client may no longer have.
+    pub(super) fn narrow(&self, rights: &Rights) {
+        let session = self.session.lock();
+        let Some(session) = session.as_ref() else { return };
+        for (filter, options) in session.subscriptions() {
+            if !self.shared.auth.may_subscribe(rights, &filter) {
+                session.unsubscribe_group(&filter, options.group.as_ref());
+            }
+        }
     }
 
     /// Ends its standing on the bus.

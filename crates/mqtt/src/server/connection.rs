@@ -3,12 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use ratatosk_connector::access::{Rights, Watch};
 use ratatosk_core::{Channel, EndReason, MonitorEvent, Origin, engine::Stored};
 use tokio::time::Instant;
 
 use super::{
     Shared,
-    auth::Identity,
     client::{Client, Received},
     handshake,
     inbound::{Inbound, Read},
@@ -19,7 +19,7 @@ use crate::{
     mapping::{self, CONNECTOR},
     proto::{
         codec::{Auth, Packet, Publish, Qos, ReasonCode, Version, encode},
-        session::{Event, Exchange, Step},
+        session::{Event, Exchange, Fault, Step},
     },
 };
 
@@ -43,6 +43,9 @@ pub(super) async fn run(shared: Arc<Shared>, wire: Arc<Wire>, already: Bytes) {
         Ok(connection) => connection.serve().await,
         Err(end) => end,
     };
+    if let Some(fault) = end.fault {
+        monitor.emit(MonitorEvent::ProtocolFault { connector: *CONNECTOR, fault });
+    }
     monitor.emit(MonitorEvent::ConnectionClosed { connector: *CONNECTOR, reason: end.reason });
     wire.last_words();
     if end.reason != EndReason::Closed {
@@ -67,7 +70,7 @@ pub(super) struct Connection {
     pub(super) client: Arc<Client>,
     pub(super) inbound: Inbound,
     pub(super) version: Version,
-    pub(super) identity: Identity,
+    pub(super) rights: Rights,
     /// Subscriptions are No Local and Retain As Published: the client calls itself a bridge.
     pub(super) bridge: bool,
     /// Seconds; 0 for none.
@@ -79,14 +82,22 @@ pub(super) struct Connection {
 /// The parts of a connection that few need.
 #[derive(Default)]
 pub(super) struct Rest {
-    /// The channel published to last: most clients publish to few.
-    last: Option<Channel>,
+    /// The channel published to last, and whether that is allowed: most clients publish to few.
+    last: Option<(Channel, bool)>,
     /// A re-authentication under way.
     exchange: Option<Box<dyn Exchange>>,
     /// Acknowledgements that wait for the engine, in order.
     unstored: Vec<(Acknowledge, Stored)>,
     /// The client has said goodbye, so that its will is void.
     goodbye: bool,
+    /// Ends the connection when what let it in expires.
+    _watch: Option<Watch>,
+}
+
+impl Rest {
+    pub(super) fn new(watch: Option<Watch>) -> Self {
+        Self { _watch: watch, ..Self::default() }
+    }
 }
 
 struct Acknowledge {
@@ -166,12 +177,12 @@ impl Connection {
     }
 
     async fn handle(&mut self, answers: &mut Vec<u8>, count: &mut u64) -> Result<(), End> {
-        while let Some(packet) = self.inbound.next().map_err(|error| self.fault(error.reason(), &error))? {
+        while let Some(packet) = self.inbound.next().map_err(|error| self.fault(error.into()))? {
             *count += 1;
             let event = match self.client.receive(&self.wire, packet, answers) {
                 Ok(event) => event,
                 Err(Received::Elsewhere) => return Err(End::silent(EndReason::TakenOver)),
-                Err(Received::Fault(fault)) => return Err(self.fault(fault.reason(), &fault)),
+                Err(Received::Fault(fault)) => return Err(self.fault(fault)),
             };
             match event {
                 Event::None => {}
@@ -189,9 +200,9 @@ impl Connection {
         Ok(())
     }
 
-    fn fault(&self, code: ReasonCode, fault: &dyn std::fmt::Display) -> End {
+    fn fault(&self, fault: Fault) -> End {
         tracing::debug!(client = %self.client.id, %fault, "client breaks the protocol");
-        End::told(EndReason::Protocol, code)
+        End::told(EndReason::Protocol, fault.reason()).because(fault.label())
     }
 
     fn publish(&mut self, publish: Publish, answers: &mut Vec<u8>) {
@@ -214,10 +225,10 @@ impl Connection {
         if publish.properties.payload_format == Some(true) && std::str::from_utf8(&publish.payload).is_err() {
             return (ReasonCode::PAYLOAD_FORMAT_INVALID, Stored::Done);
         }
-        let Some(channel) = self.channel(&publish.topic) else {
+        let Some((channel, allowed)) = self.channel(&publish.topic) else {
             return (ReasonCode::NOT_AUTHORIZED, Stored::Done);
         };
-        if !self.shared.auth.may_publish(&self.identity, &channel) {
+        if !allowed {
             let stats = self.shared.bus.stats();
             stats.dropped(*CONNECTOR, ratatosk_core::stats::DropReason::Denied, 1);
             return (ReasonCode::NOT_AUTHORIZED, Stored::Done);
@@ -235,13 +246,15 @@ impl Connection {
         }
     }
 
-    fn channel(&mut self, topic: &str) -> Option<Channel> {
-        if let Some(last) = self.rest.last.as_ref().filter(|last| last.as_str() == topic) {
+    /// The channel of a topic, and whether the client may publish to it.
+    fn channel(&mut self, topic: &str) -> Option<(Channel, bool)> {
+        if let Some(last) = self.rest.last.as_ref().filter(|(last, _)| last.as_str() == topic) {
             return Some(last.clone());
         }
         let channel = mapping::names::published(topic)?;
-        self.rest.last = Some(channel.clone());
-        Some(channel)
+        let allowed = self.shared.auth.may_publish(&self.rights, &channel);
+        self.rest.last = Some((channel.clone(), allowed));
+        Some((channel, allowed))
     }
 
     async fn acknowledge_stored(&mut self, answers: &mut Vec<u8>) {
@@ -259,19 +272,19 @@ impl Connection {
     }
 
     fn reauthenticate(&mut self, auth: Auth, answers: &mut Vec<u8>) -> Result<(), End> {
-        let refused = End::told(EndReason::Denied, ReasonCode::NOT_AUTHORIZED);
+        let refused = End::told(EndReason::Denied, ReasonCode::NOT_AUTHORIZED).because("reauthentication");
         if auth.reason == ReasonCode::REAUTHENTICATE {
             let method = auth.method.as_deref().unwrap_or_default();
             self.rest.exchange = self.shared.auth.methods().and_then(|methods| methods.begin(method));
         }
         let Some(exchange) = &mut self.rest.exchange else {
-            return Err(End::told(EndReason::Protocol, ReasonCode::PROTOCOL_ERROR));
+            return Err(End::told(EndReason::Protocol, ReasonCode::PROTOCOL_ERROR).because("unexpected_auth"));
         };
         let data = auth.data.map(|secret| secret.0).unwrap_or_default();
         let (reason, data) = match exchange.step(&data) {
             Step::Continue(data) => (ReasonCode::CONTINUE_AUTHENTICATION, Some(data)),
             // Another user would need another session.
-            Step::Done { user, data } if self.identity.user.as_ref() == Some(&user) => {
+            Step::Done { user, data } if self.rights.user() == Some(&user) => {
                 self.rest.exchange = None;
                 (ReasonCode::SUCCESS, data)
             }

@@ -1,20 +1,21 @@
 //! From the first byte to CONNACK.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
+use ratatosk_connector::access::Rights;
 use ratatosk_core::{EndReason, MonitorEvent};
 
 use super::{
     Shared,
-    auth::{Credentials, Identity},
+    auth::Credentials,
     connection::{Connection, Rest},
     inbound::Inbound,
     keeper, registry,
     wire::{End, Wire},
 };
 use crate::{
-    mapping::CONNECTOR,
+    mapping::{self, CONNECTOR},
     proto::{
         codec::{Auth, Packet, ReasonCode, Secret, Version, encode},
         session::{Opening, Refusal, Step},
@@ -22,13 +23,13 @@ use crate::{
 };
 
 /// Who a client is, and what enhanced authentication says last.
-type Proved = (Identity, Option<Bytes>);
+type Proved = (Rights, Option<Bytes>);
 
 /// Lets a client in, or refuses it; either within the time allowed.
 pub(super) async fn run(shared: Arc<Shared>, wire: Arc<Wire>, already: Bytes) -> Result<Box<Connection>, End> {
     let work = tokio::time::timeout(shared.settings.connect_timeout, admit(&shared, &wire, &already));
     tokio::select! {
-        result = work => result.unwrap_or(Err(End::silent(EndReason::Timeout))),
+        result = work => result.unwrap_or(Err(End::silent(EndReason::Timeout).because("connect_timeout"))),
         () = shared.life.closing() => Err(End::silent(EndReason::Drain)),
     }
 }
@@ -40,21 +41,20 @@ async fn admit(shared: &Arc<Shared>, wire: &Arc<Wire>, already: &[u8]) -> Result
     let connect = match inbound.wait(wire).await? {
         Ok(Packet::Connect(connect)) => connect,
         // The decoder lets nothing else be first.
-        Ok(_) => return Err(End::silent(EndReason::Protocol)),
+        Ok(_) => return Err(End::silent(EndReason::Protocol).because("not_connected")),
         Err(fault) => {
             tracing::debug!(remote = %wire.remote, %fault, "first packet is refused");
-            if let Some(refusal) = Refusal::of_fault(fault) {
+            if let Some(refusal) = Refusal::of_fault(fault, inbound.version()) {
                 refuse(wire, refusal).await;
             }
-            return Err(End::silent(EndReason::Protocol));
+            return Err(End::silent(EndReason::Protocol).because(fault.label()));
         }
     };
     let (version, bridge) = (connect.version, connect.bridge);
     let opening = match Opening::new(*connect, offer, fresh_id) {
         Ok(opening) => opening,
         Err(refusal) => {
-            refuse(wire, refusal).await;
-            return Err(End::silent(EndReason::Protocol));
+            return Err(refuse_for(wire, refusal, EndReason::Protocol).await);
         }
     };
     let proved = if opening.link.auth_method.is_some() {
@@ -66,31 +66,43 @@ async fn admit(shared: &Arc<Shared>, wire: &Arc<Wire>, already: &[u8]) -> Result
         authenticate(shared, wire, &opening).await
     };
     let refusal = |reason| Refusal { version, reason };
-    let (identity, auth_data) = match proved {
+    let (rights, auth_data) = match proved {
         Ok(proved) => proved,
         Err(reason) => {
-            refuse(wire, refusal(reason)).await;
-            return Err(End::silent(EndReason::Denied));
+            return Err(refuse_for(wire, refusal(reason), EndReason::Denied).await);
         }
     };
+    // Told now: when a will is published, there is nobody left to tell.
+    if opening.will.as_ref().is_some_and(|will| !may_will(shared, &rights, &will.topic)) {
+        return Err(refuse_for(wire, refusal(ReasonCode::NOT_AUTHORIZED), EndReason::Denied).await);
+    }
     let keep_alive = opening.keep_alive;
     if let Err(error) = keeper::recall(shared, &opening.client_id).await {
         tracing::warn!(%error, "a stored MQTT session could not be read");
-        refuse(wire, refusal(ReasonCode::SERVER_UNAVAILABLE)).await;
-        return Err(End::silent(EndReason::Limit));
+        return Err(refuse_for(wire, refusal(ReasonCode::SERVER_UNAVAILABLE), EndReason::Limit).await);
     }
-    match registry::attach(shared, opening, &identity, wire, auth_data) {
+    match registry::attach(shared, opening, &rights, wire, auth_data) {
         Ok(client) => {
             let (shared, wire, origin) = (shared.clone(), wire.clone(), client.origin());
-            let rest = Rest::default();
+            let ends = Arc::downgrade(&wire);
+            let watch = shared.auth.watch(&rights, Box::new(move || expire(&ends)));
+            let rest = Rest::new(watch);
             let connection =
-                Connection { shared, wire, client, inbound, version, identity, bridge, keep_alive, origin, rest };
+                Connection { shared, wire, client, inbound, version, rights, bridge, keep_alive, origin, rest };
             Ok(Box::new(connection))
         }
-        Err(reason) => {
-            refuse(wire, refusal(reason)).await;
-            Err(End::silent(EndReason::Limit))
-        }
+        Err(reason @ ReasonCode::NOT_AUTHORIZED) => Err(refuse_for(wire, refusal(reason), EndReason::Denied).await),
+        Err(reason) => Err(refuse_for(wire, refusal(reason), EndReason::Limit).await),
+    }
+}
+
+fn may_will(shared: &Shared, rights: &Rights, topic: &str) -> bool {
+    mapping::names::published(topic).is_some_and(|channel| shared.auth.may_publish(rights, &channel))
+}
+
+fn expire(wire: &Weak<Wire>) {
+    if let Some(wire) = wire.upgrade() {
+        wire.end(End::from(EndReason::Expired));
     }
 }
 
@@ -101,7 +113,7 @@ async fn authenticate(shared: &Shared, wire: &Wire, opening: &Opening) -> Result
         password: opening.password.as_ref().map(|Secret(password)| &password[..]),
         remote: wire.remote,
     };
-    shared.auth.authenticate(credentials).await.map(|identity| (identity, None))
+    shared.auth.authenticate(credentials).await.map(|rights| (rights, None))
 }
 
 /// Enhanced authentication: steps under one method until one side has had enough.
@@ -119,7 +131,7 @@ async fn prove(
     loop {
         let ours = match exchange.step(&data) {
             Step::Continue(ours) => ours,
-            Step::Done { user, data } => return Ok(Ok((Identity { user: Some(user) }, data))),
+            Step::Done { user, data } => return Ok(Ok((shared.auth.rights_of(user, wire.remote), data))),
             Step::Refuse => return Ok(Err(ReasonCode::NOT_AUTHORIZED)),
         };
         let reason = ReasonCode::CONTINUE_AUTHENTICATION;
@@ -134,6 +146,12 @@ async fn prove(
             Err(fault) => return Ok(Err(fault.reason())),
         };
     }
+}
+
+/// Refuses a CONNECT that was understood.
+async fn refuse_for(wire: &Wire, refusal: Refusal, end: EndReason) -> End {
+    refuse(wire, refusal).await;
+    End::silent(end).because(refusal.reason.connect_label())
 }
 
 async fn refuse(wire: &Wire, refusal: Refusal) {

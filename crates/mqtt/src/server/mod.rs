@@ -34,7 +34,7 @@ use ratatosk_connector::{http::Origins, lifecycle::Lifecycle, socket::Socket};
 use ratatosk_core::Bus;
 use tokio_rustls::TlsAcceptor;
 
-pub use auth::{Anonymous, AuthFuture, Authenticate, Credentials, Identity};
+pub use auth::{Anonymous, AuthFuture, Authenticate, Credentials, End};
 pub use settings::Settings;
 
 use self::{agenda::Agenda, counters::Counters, keeper::Keeper, registry::Registry, wire::Wire};

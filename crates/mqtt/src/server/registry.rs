@@ -9,12 +9,12 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use ratatosk_connector::access::Rights;
 use ratatosk_core::EndReason;
 
 use super::{
     Shared,
     agenda::Due,
-    auth::Identity,
     client::Client,
     keeper::Kept,
     parcel::Orphans,
@@ -109,16 +109,19 @@ impl Aftermath {
 pub(super) fn attach(
     shared: &Arc<Shared>,
     opening: Opening,
-    identity: &Identity,
+    rights: &Rights,
     wire: &Arc<Wire>,
     auth_data: Option<bytes::Bytes>,
 ) -> Result<Arc<Client>, ReasonCode> {
     let mut aftermath = Aftermath::default();
     let mut clients = shared.registry.clients.lock();
     let known = clients.by_id.get(&*opening.client_id).cloned();
+    if known.as_ref().is_some_and(|client| !client.is_of(rights)) {
+        return Err(ReasonCode::NOT_AUTHORIZED);
+    }
     let (client, present) = match known {
-        // An identifier is no proof: another user's session is not taken over but ended.
-        Some(client) if !opening.clean_start && client.origin().user == identity.user => {
+        // An identifier is no proof: a session from before somebody was known is not taken over but ended.
+        Some(client) if !opening.clean_start && client.origin().user.as_ref() == rights.user() => {
             let mut state = client.state.lock();
             if state.wire.is_none() {
                 clients.away -= 1;
@@ -127,6 +130,7 @@ pub(super) fn attach(
             // A delayed will is cancelled by the client's return (MQTT 5, 3.1.3-9).
             aftermath.will = will.filter(|will| will.delay == 0).map(|will| (client.clone(), will));
             drop(state);
+            client.narrow(rights);
             client.set_present(true);
             (client, true)
         }
@@ -143,7 +147,7 @@ pub(super) fn attach(
                 aftermath.close(&old, &mut state, EndReason::TakenOver);
                 drop(state);
             }
-            let client = Client::open(shared, Arc::from(&*opening.client_id), identity);
+            let client = Client::open(shared, Arc::from(&*opening.client_id), rights.user().cloned());
             clients.by_id.insert(client.id.clone(), client.clone());
             (client, false)
         }
@@ -313,7 +317,7 @@ pub(super) fn bring_back(shared: &Arc<Shared>, client_id: &str, snapshot: Snapsh
         return;
     }
     let Snapshot { user, ends, will, lost, subscriptions, past } = snapshot;
-    let client = Client::open(shared, Arc::from(client_id), &Identity { user });
+    let client = Client::open(shared, Arc::from(client_id), user);
     let mut state = client.state.lock();
     if let Some(each) = &mut state.each {
         subscriptions.iter().filter(|(_, options)| options.group.is_none()).for_each(|(filter, o)| each.add(filter, o));
@@ -366,10 +370,6 @@ fn say_disconnect(shared: &Shared, state: &mut State, code: ReasonCode) {
 fn publish_will(shared: &Shared, client: &Client, will: Will) {
     let Some(channel) = mapping::names::published(&will.topic) else { return };
     let origin = client.origin();
-    let identity = Identity { user: origin.user.clone() };
-    if !shared.auth.may_publish(&identity, &channel) {
-        return;
-    }
     let Will { topic, payload, qos, retain, properties, .. } = will;
     let publish = Publish { topic, payload, qos, retain, properties, ..Publish::default() };
     // Refused wills are counted by the bus; there is nobody left to tell.

@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU32, sync::Arc};
 
-use ratatosk_core::{Filter, Message, SubscribeOptions, stats::DropReason};
+use ratatosk_core::{Filter, Message, MonitorEvent, SubscribeOptions, stats::DropReason};
 
 use super::{connection::Connection, parcel::Parcel, state::State};
 use crate::{
@@ -38,17 +38,29 @@ impl Connection {
                         self.show_retained(made).await;
                     }
                 }
-                Err(reason) => reasons.push(reason),
+                Err(reason) => {
+                    self.count_refused(reason);
+                    reasons.push(reason);
+                }
             }
         }
         let suback = Suback { packet_id: subscribe.packet_id, reasons, properties: None };
         let _ = encode(&Packet::Suback(suback), self.version, answers); // always expressible
     }
 
+    fn count_refused(&self, reason: ReasonCode) {
+        let fault = match reason {
+            ReasonCode::FILTER_INVALID => "filter_invalid",
+            ReasonCode::NOT_AUTHORIZED => "filter_not_authorized",
+            _ => "filter_refused",
+        };
+        self.shared.bus.monitor().emit(MonitorEvent::ProtocolFault { connector: *CONNECTOR, fault });
+    }
+
     fn subscribe_one(&self, asked: &SubscribeFilter, id: Option<NonZeroU32>) -> Result<Made, ReasonCode> {
         let parsed = parse_filter(&asked.filter).map_err(|fault| fault.reason())?;
         let filter = mapping::names::filter(parsed.filter).ok_or(ReasonCode::FILTER_INVALID)?;
-        if !self.shared.auth.may_subscribe(&self.identity, &filter) {
+        if !self.shared.auth.may_subscribe(&self.rights, &filter) {
             return Err(ReasonCode::NOT_AUTHORIZED);
         }
         let options = SubscribeOptions {

@@ -53,10 +53,13 @@ pub fn encode_lost(out: &mut BytesMut, lost: u64) {
     out.put_slice(b"}\n\n");
 }
 
-/// Appends `event: token-expiring` with `{"seconds":N}`: what opened the stream ends it in N seconds.
-pub fn encode_token_expiring(out: &mut BytesMut, seconds: u64) {
+/// Appends `event: token-expiring` with `{"seconds":N,"stream":ID}`: what opened the stream ends it in N seconds. The id is
+/// what a new token can be given to the stream by.
+pub fn encode_token_expiring(out: &mut BytesMut, seconds: u64, stream: &str) {
     out.put_slice(b"event: token-expiring\ndata: {\"seconds\":");
     put_number(out, seconds);
+    out.put_slice(b",\"stream\":");
+    put_string(out, stream);
     out.put_slice(b"}\n\n");
 }
 
@@ -93,7 +96,7 @@ mod tests {
     fn notices_carry_a_type_and_no_id() {
         let mut out = BytesMut::new();
         encode_lost(&mut out, 12);
-        encode_token_expiring(&mut out, 60);
-        assert_eq!(&out[..], b"event: lost\ndata: {\"lost\":12}\n\nevent: token-expiring\ndata: {\"seconds\":60}\n\n");
+        encode_token_expiring(&mut out, 60, "sse-1");
+        assert_eq!(&out[..], b"event: lost\ndata: {\"lost\":12}\n\nevent: token-expiring\ndata: {\"seconds\":60,\"stream\":\"sse-1\"}\n\n");
     }
 }

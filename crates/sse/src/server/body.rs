@@ -9,7 +9,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, stream};
 use http_body::Frame as BodyFrame;
-use ratatosk_connector::stream::Frame;
+use ratatosk_connector::{access::Rights, stream::Frame};
 use ratatosk_core::{EndReason, MonitorEvent, QueuePeer, Session, SessionConfig, outbox::Waiting, stats::DropReason};
 use tokio::time::{Instant, sleep_until};
 
@@ -18,6 +18,7 @@ use super::{
     pace::Rate,
     query::Wanted,
     stream::{EventFrame, Prepared, jittered},
+    token::{Token, TokenNews},
 };
 use crate::proto::encoder::{encode_comment, encode_retry};
 
@@ -51,6 +52,7 @@ struct Live {
     /// Before this, a paced stream takes no message.
     next_slot: Instant,
     deadline: Instant,
+    token: Option<Box<Token>>,
     reason: EndReason,
     over: bool,
 }
@@ -65,13 +67,14 @@ impl Drop for Live {
     }
 }
 
-pub(super) async fn open(server: &Server, wanted: Wanted) -> EventBody {
+pub(super) async fn open(server: &Server, wanted: Wanted, rights: Rights) -> EventBody {
     let bus = &server.0.bus;
     let connector = server.0.connector;
     bus.monitor().emit(MonitorEvent::ConnectionOpened { connector });
     let queue = QueuePeer::new(server.outbox_of(&wanted));
-    let client_id = format!("sse-{:016x}", fastrand::u64(..));
-    let session = bus.open_session(SessionConfig::client(client_id, connector), queue.clone());
+    let client_id: Arc<str> = format!("sse-{:016x}", fastrand::u64(..)).into();
+    let config = SessionConfig { user: rights.user().cloned(), ..SessionConfig::client(client_id.clone(), connector) };
+    let session = bus.open_session(config, queue.clone());
     let Prepared { head, history, tail } = server.prepare(&session, &wanted).await;
     let frame = server.frame(&wanted);
     let first: Vec<Bytes> = {
@@ -87,6 +90,7 @@ pub(super) async fn open(server: &Server, wanted: Wanted) -> EventBody {
         rate: wanted.max_rate,
         next_slot: now,
         deadline: now + server.lifetime(),
+        token: Token::enter(server, &client_id, &wanted.filters, rights),
         reason: EndReason::Closed,
         over: false,
     };
@@ -105,6 +109,10 @@ async fn next(mut live: Live) -> Option<(Bytes, Live)> {
         },
         () = server.0.life.closing() => end(&mut live, EndReason::Drain),
         () = sleep_until(live.deadline) => end(&mut live, EndReason::Lifetime),
+        news = news(&mut live.token) => match news {
+            TokenNews::Warn(warning) => warning,
+            TokenNews::Over => end(&mut live, EndReason::Expired),
+        },
         () = tokio::time::sleep(server.0.heartbeat) => {
             let mut piece = BytesMut::new();
             encode_comment(&mut piece, "");
@@ -112,6 +120,14 @@ async fn next(mut live: Live) -> Option<(Bytes, Live)> {
         }
     };
     Some((piece, live))
+}
+
+/// What there is to do about the token; never anything, where there is none.
+async fn news(token: &mut Option<Box<Token>>) -> TokenNews {
+    match token {
+        Some(token) => token.news().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The next messages, at the pace that was asked for. What waits meanwhile is the outbox's to judge.

@@ -4,22 +4,28 @@ use std::{pin::pin, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use ratatosk_connector::{
+    access::Rights,
     http::Taken,
     stream::{Stream, StreamConfig, StreamPeer},
 };
 use ratatosk_core::{EndReason, MonitorEvent, Peer, SessionConfig};
 
-use super::{Server, query::Wanted, stream::jittered};
+use super::{
+    Server,
+    query::Wanted,
+    stream::jittered,
+    token::{Token, TokenNews},
+};
 use crate::proto::encoder::{encode_comment, encode_retry};
 
 /// Serves one stream from its first byte to its last.
-pub(super) async fn run(server: Server, taken: Taken, wanted: Wanted, http_head: Bytes) {
+pub(super) async fn run(server: Server, taken: Taken, wanted: Wanted, rights: Rights, http_head: Bytes) {
     let (connector, bus) = (server.0.connector, server.0.bus.clone());
     bus.monitor().emit(MonitorEvent::ConnectionOpened { connector });
     // Boxed, so that what only the beginning needs is not carried through the life of the stream.
     let permit = taken.permit();
-    let stream = Box::pin(begin(&server, taken, wanted, http_head)).await;
-    let reason = live(&server, &stream.peer).await;
+    let (stream, token) = Box::pin(begin(&server, taken, wanted, rights, http_head)).await;
+    let reason = live(&server, &stream.peer, token).await;
     stream.peer.end(reason);
     let mut last_words = BytesMut::new();
     if reason != EndReason::Closed && reason != EndReason::Io {
@@ -31,25 +37,35 @@ pub(super) async fn run(server: Server, taken: Taken, wanted: Wanted, http_head:
     bus.monitor().emit(MonitorEvent::ConnectionClosed { connector, reason });
 }
 
-async fn begin(server: &Server, taken: Taken, wanted: Wanted, http_head: Bytes) -> Stream {
+async fn begin(
+    server: &Server,
+    taken: Taken,
+    wanted: Wanted,
+    rights: Rights,
+    http_head: Bytes,
+) -> (Stream, Option<Box<Token>>) {
     let bus = &server.0.bus;
     let frame = Arc::new(server.frame(&wanted));
     let outbox = server.outbox_of(&wanted);
     let peer =
         StreamPeer::new(StreamConfig { socket: taken.socket, frame, outbox, connector: server.0.connector }, bus);
-    let client_id = format!("sse-{:016x}", fastrand::u64(..));
-    let session = bus.open_session(SessionConfig::client(client_id, server.0.connector), peer.clone());
+    let client_id: Arc<str> = format!("sse-{:016x}", fastrand::u64(..)).into();
+    let config =
+        SessionConfig { user: rights.user().cloned(), ..SessionConfig::client(client_id.clone(), server.0.connector) };
+    let session = bus.open_session(config, peer.clone());
     let prepared = server.prepare(&session, &wanted).await;
     let head = [http_head, prepared.head].concat();
     peer.release(head.into(), prepared.history, prepared.tail);
-    Stream { peer, session }
+    (Stream { peer, session }, Token::enter(server, &client_id, &wanted.filters, rights))
 }
 
 /// Until one side has had enough.
-pub(super) async fn live(server: &Server, peer: &StreamPeer) -> EndReason {
+pub(super) async fn live(server: &Server, peer: &StreamPeer, token: Option<Box<Token>>) -> EndReason {
     let mut serve = pin!(peer.serve());
     let mut gone = pin!(gone(peer));
     let mut closing = pin!(server.0.life.closing());
+    // Boxed where there is one: most streams have none, and idle ones are many.
+    let mut expiry = token.map(|token| Box::pin(expired(peer, token)));
     let mut lifetime = pin!(tokio::time::sleep(server.lifetime()));
     let mut heartbeat = pin!(tokio::time::sleep(server.0.heartbeat));
     loop {
@@ -58,11 +74,27 @@ pub(super) async fn live(server: &Server, peer: &StreamPeer) -> EndReason {
             reason = &mut gone => return reason,
             () = &mut closing => return EndReason::Drain,
             () = &mut lifetime => return EndReason::Lifetime,
+            () = either(&mut expiry) => return EndReason::Expired,
             () = &mut heartbeat => {
                 peer.send(heartbeat_frame());
                 heartbeat.as_mut().reset(tokio::time::Instant::now() + server.0.heartbeat);
             }
         }
+    }
+}
+
+/// Until the token behind the stream is over; its reader is warned before.
+async fn expired(peer: &StreamPeer, mut token: Box<Token>) {
+    while let TokenNews::Warn(warning) = token.news().await {
+        peer.send(warning);
+    }
+}
+
+/// Never, where there is nothing to wait for.
+async fn either<F: Future<Output = ()> + Unpin>(future: &mut Option<F>) {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
     }
 }
 

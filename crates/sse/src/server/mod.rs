@@ -9,6 +9,7 @@ use axum::{
 };
 use http::{HeaderMap, StatusCode, header};
 use ratatosk_connector::{
+    access::Access,
     http::{Origins, Problem},
     lifecycle::Lifecycle,
 };
@@ -24,6 +25,7 @@ mod pace;
 mod publish;
 mod query;
 mod stream;
+mod token;
 
 /// The connector's name.
 pub const NAME: &str = "sse";
@@ -45,12 +47,22 @@ struct Shared {
     max_lifetime: Option<Duration>,
     outbox: OutboxLimits,
     max_body: usize,
+    access: Access,
+    token_warning: Duration,
+    tokens: token::Standings,
 }
 
 impl Server {
-    /// A server on the bus; `max_body` bounds what `/publish` takes, in bytes.
+    /// A server on the bus, for everyone that a layer before it lets in; `max_body` bounds what `/publish` takes, in bytes.
     #[must_use]
-    pub fn new(bus: Bus, life: Lifecycle, origins: Origins, config: &SseConfig, max_body: usize) -> Self {
+    pub fn new(
+        bus: Bus,
+        life: Lifecycle,
+        origins: Origins,
+        access: Access,
+        config: &SseConfig,
+        max_body: usize,
+    ) -> Self {
         let bytes = usize::try_from(config.outbox.bytes.bytes()).unwrap_or(usize::MAX);
         Self(Arc::new(Shared {
             bus,
@@ -64,14 +76,23 @@ impl Server {
             max_lifetime: config.max_lifetime.map(|lifetime| lifetime.get()),
             outbox: OutboxLimits { messages: config.outbox.messages, bytes, policy: SlowPolicy::Disconnect },
             max_body,
+            access,
+            token_warning: config.token_warning.get(),
+            tokens: token::Standings::default(),
         }))
     }
 
-    /// The routes: the streams' path, and `/publish`.
+    fn below(&self, name: &str) -> String {
+        format!("{}/{name}", self.0.path.trim_end_matches('/'))
+    }
+
+    /// The routes: the streams' path, what is below it for tickets and tokens, and `/publish`.
     pub fn router(&self) -> Router {
         // `any`: QUERY is no method that axum routes by name.
         Router::new()
             .route(&self.0.path, any(open::handle))
+            .route(&self.below("ticket"), post(token::ticket))
+            .route(&self.below("token"), post(token::change))
             .route("/publish", post(publish::handle))
             .with_state(self.clone())
     }

@@ -16,7 +16,7 @@ use ratatosk_connector::{
 use super::{
     Server, body, foreign_origin, life,
     query::{MAX_QUERY, Wanted},
-    refuse,
+    refuse, token,
 };
 
 /// What an event stream is sent with. `no-transform` and `X-Accel-Buffering` keep proxies from holding it back.
@@ -36,18 +36,24 @@ pub(super) async fn handle(
     request: Request,
 ) -> Response {
     let headers = request.headers().clone();
-    match wanted(&server, request).await {
+    let allowed = match token::visitor(&request) {
+        Ok(rights) => wanted(&server, request).await.and_then(|wanted| {
+            wanted.iter().try_for_each(|w| token::check(&rights, &w.filters)).map(|()| (wanted, rights))
+        }),
+        Err(problem) => Err(problem),
+    };
+    match allowed {
         Err(problem) => refuse(&server, &headers, problem),
-        Ok(None) => (StatusCode::OK, stream_headers(&server, &headers)).into_response(),
-        Ok(Some(wanted)) => match takeover {
+        Ok((None, _)) => (StatusCode::OK, stream_headers(&server, &headers)).into_response(),
+        Ok((Some(wanted), rights)) => match takeover {
             // A stream that is paced is pulled: hyper's body does that.
             Some(Extension(takeover)) if wanted.max_rate.is_none() => {
                 let head = head(&stream_headers(&server, &headers));
-                takeover.take(move |taken| life::run(server, taken, wanted, head)).await
+                takeover.take(move |taken| life::run(server, taken, wanted, rights, head)).await
             }
             _ => {
                 let headers = stream_headers(&server, &headers);
-                (headers, Body::new(body::open(&server, wanted).await)).into_response()
+                (headers, Body::new(body::open(&server, wanted, rights).await)).into_response()
             }
         },
     }

@@ -7,9 +7,9 @@ use axum::{
 use bytes::Bytes;
 use http::{StatusCode, header, request::Parts};
 use ratatosk_connector::{http::Problem, upstream::hops};
-use ratatosk_core::{Channel, Origin, Publication, PublishError};
+use ratatosk_core::{Channel, Origin, Publication, PublishError, stats::DropReason};
 
-use super::{Server, foreign_origin, query::check_encoding, refuse};
+use super::{Server, foreign_origin, query::check_encoding, refuse, token};
 
 /// A body of which a read buffer holds little else.
 const LONG: usize = 64 << 10;
@@ -31,11 +31,18 @@ pub(super) async fn handle(State(server): State<Server>, request: Request) -> Re
 }
 
 async fn publish(server: &Server, request: Request) -> Result<String, Problem> {
+    let rights = token::visitor(&request)?;
     let (parts, body) = request.into_parts();
     if !server.0.origins.allows(&parts.headers) {
         return Err(foreign_origin(&parts.headers));
     }
     let mut publication = head(server, &parts)?;
+    if !rights.may_publish(&publication.channel) {
+        server.0.bus.stats().dropped(server.0.http, DropReason::Denied, 1);
+        let detail = format!("{:?} may not be published to", publication.channel.as_str());
+        return Err(Problem::new(StatusCode::FORBIDDEN, "publish-denied", "Publishing is not allowed", detail));
+    }
+    publication.origin.user = rights.user().cloned();
     let too_large = || {
         let detail = format!("a payload has at most {} bytes (`limits.payload`)", server.0.max_body);
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The payload is too large", detail)

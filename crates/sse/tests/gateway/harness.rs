@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use ratatosk_connector::access::Access;
 use ratatosk_connector::http::{HttpLimits, HttpListener, Origins};
 use ratatosk_connector::lifecycle::Lifecycle;
 use ratatosk_core::{Bus, Connector, Filter, OutboxLimits, QueuePeer, Session, SessionConfig, SubscribeOptions};
@@ -25,8 +26,14 @@ impl Gateway {
     pub(crate) async fn start(config: SseConfig) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (bus, life) = (Bus::in_memory(), Lifecycle::default());
-        let server =
-            Server::new(bus.clone(), life.clone(), Origins::new(["https://named.example", "*"]), &config, 1 << 20);
+        let server = Server::new(
+            bus.clone(),
+            life.clone(),
+            Origins::new(["https://named.example", "*"]),
+            Access::open(),
+            &config,
+            1 << 20,
+        );
         let mut router = server.router();
         if let Some(mercure) = &config.mercure {
             router = router.merge(Hub::new(&server, mercure).unwrap().router());

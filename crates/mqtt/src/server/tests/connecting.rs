@@ -1,3 +1,5 @@
+use ratatosk_connector::access::Rights;
+
 use super::*;
 use crate::proto::{
     codec::{Auth, Secret},
@@ -105,19 +107,19 @@ impl Methods for Doorman {
 impl Authenticate for Doorman {
     fn authenticate<'a>(&'a self, credentials: Credentials<'a>) -> AuthFuture<'a> {
         let known = credentials.username == Some("anna") && credentials.password == Some(b"right");
-        let identity = Identity { user: Some("anna".into()) };
-        Box::pin(std::future::ready(if known { Ok(identity) } else { Err(ReasonCode::BAD_CREDENTIALS) }))
+        let rights = Rights::of_user("anna");
+        Box::pin(std::future::ready(if known { Ok(rights) } else { Err(ReasonCode::BAD_CREDENTIALS) }))
     }
 
     fn methods(&self) -> Option<&dyn Methods> {
         Some(self)
     }
 
-    fn may_publish(&self, identity: &Identity, channel: &ratatosk_core::Channel) -> bool {
-        identity.user.is_some() && channel.as_str() != "forbidden"
+    fn may_publish(&self, rights: &Rights, channel: &ratatosk_core::Channel) -> bool {
+        rights.user().is_some() && channel.as_str() != "forbidden"
     }
 
-    fn may_subscribe(&self, _identity: &Identity, filter: &ratatosk_core::Filter) -> bool {
+    fn may_subscribe(&self, _rights: &Rights, filter: &ratatosk_core::Filter) -> bool {
         filter.as_str() != "forbidden"
     }
 }
@@ -188,4 +190,64 @@ async fn an_unknown_method_is_refused_where_there_is_none() {
     let broker = Broker::start().await;
     let mut peer = broker.dial().await;
     assert_eq!(peer.connect(enhanced("DOUBLE")).await.reason, ReasonCode::BAD_AUTH_METHOD);
+}
+
+/// Everyone is who they say they are, and one name's way in can be ended.
+struct Names(std::sync::Mutex<Vec<End>>);
+
+impl Authenticate for Names {
+    fn authenticate<'a>(&'a self, credentials: Credentials<'a>) -> AuthFuture<'a> {
+        let rights = credentials.username.map_or_else(Rights::unrestricted, Rights::of_user);
+        Box::pin(std::future::ready(Ok(rights)))
+    }
+
+    fn watch(&self, _rights: &Rights, end: End) -> Option<ratatosk_connector::access::Watch> {
+        self.0.lock().unwrap().push(end);
+        None
+    }
+
+    fn may_publish(&self, _rights: &Rights, channel: &ratatosk_core::Channel) -> bool {
+        channel.as_str() != "forbidden"
+    }
+}
+
+fn named(version: Version, id: &str, name: Option<&str>) -> Connect {
+    let mut connect = hello(version, id);
+    connect.username = name.map(Into::into);
+    connect.clean_start = false;
+    connect
+}
+
+#[tokio::test]
+async fn a_users_session_is_for_that_user_alone() {
+    let broker = Broker::with(MqttConfig::default(), Arc::new(Names(std::sync::Mutex::default()))).await;
+    let (mut anna, _) = broker.join(named(Version::V5, "shared", Some("anna"))).await;
+    for (version, name) in [(Version::V5, Some("bert")), (Version::V5, None), (Version::V311, Some("bert"))] {
+        let connack = broker.dial().await.connect(named(version, "shared", name)).await;
+        assert_eq!(connack.reason, ReasonCode::NOT_AUTHORIZED, "{version:?} {name:?}");
+    }
+    // She was not disturbed.
+    anna.expect_silence().await;
+}
+
+#[tokio::test]
+async fn what_let_a_client_in_ends_its_connection() {
+    let names = Arc::new(Names(std::sync::Mutex::default()));
+    let broker = Broker::with(MqttConfig::default(), names.clone()).await;
+    let (mut peer, _) = broker.join(named(Version::V5, "c", Some("anna"))).await;
+    let ends = std::mem::take(&mut *names.0.lock().unwrap());
+    ends.into_iter().for_each(|end| end());
+    let Some(Packet::Disconnect(disconnect)) = peer.next().await else { panic!("told why") };
+    assert_eq!(disconnect.reason, ReasonCode::NOT_AUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_forbidden_will_is_told_at_once() {
+    let broker = Broker::with(MqttConfig::default(), Arc::new(Names(std::sync::Mutex::default()))).await;
+    for version in [Version::V5, Version::V311] {
+        let mut connect = hello(version, "c");
+        connect.will = Some(Will { topic: "forbidden".into(), ..Will::default() });
+        let connack = broker.dial().await.connect(connect).await;
+        assert_eq!(connack.reason, ReasonCode::NOT_AUTHORIZED, "{version:?}");
+    }
 }

@@ -146,14 +146,16 @@ async fn subscribe(
     if !hub.0.server.0.origins.allows(&headers) {
         return Err(foreign_origin(&headers));
     }
-    let grant = subscriber(hub, &headers, &in_url)?;
+    let (grant, has_token) = subscriber(hub, &headers, &in_url)?;
     let parameters = format!("{in_url}&{form}");
-    let view = View {
-        selectors: selectors(&parameters)?,
-        allowed: grant.subscribe.clone(),
-        private: hub.0.private.clone(),
-        hub: hub.0.connector,
-    };
+    let selectors = selectors(&parameters)?;
+    if !has_token {
+        // The hub's own tokens speak for their bearers; who has none is under the gateway's rules.
+        let filters: Vec<_> = selectors.iter().map(|selector| selector.filter().clone()).collect();
+        crate::server::token::check(&crate::server::token::visitor(&request)?, &filters)?;
+    }
+    let view =
+        View { selectors, allowed: grant.subscribe.clone(), private: hub.0.private.clone(), hub: hub.0.connector };
     let subscription =
         live::Subscription { hub: hub.clone(), view, grant, resume: resume(&headers, &parameters), headers };
     if request.method() == Method::HEAD {
@@ -165,11 +167,13 @@ async fn subscribe(
     })
 }
 
-/// What a subscriber's token grants; without one, nothing private.
-fn subscriber(hub: &Hub, headers: &HeaderMap, query: &str) -> Result<Grant, Problem> {
+/// What a subscriber's token grants, and whether it has one; without one, nothing private.
+fn subscriber(hub: &Hub, headers: &HeaderMap, query: &str) -> Result<(Grant, bool), Problem> {
     match token::find(headers, query, &hub.0.cookie) {
-        Found::Given(token) | Found::Cookie(token) => hub.0.subscribers.verify(&token).map_err(bad_token),
-        Found::Nothing if hub.0.anonymous => Ok(Grant::default()),
+        Found::Given(token) | Found::Cookie(token) => {
+            hub.0.subscribers.verify(&token).map(|grant| (grant, true)).map_err(bad_token)
+        }
+        Found::Nothing if hub.0.anonymous => Ok((Grant::default(), false)),
         Found::Nothing => Err(unauthorized("subscribing needs a token here (`sse.mercure.anonymous` is off)")),
     }
 }

@@ -61,7 +61,7 @@ impl Subscription {
         let permit = taken.permit();
         let (stream, session, active) = Box::pin(self.begin_on(taken)).await;
         let reason = tokio::select! {
-            reason = life::live(&server, &stream) => reason,
+            reason = life::live(&server, &stream, None) => reason,
             () = self.expiry() => EndReason::Expired,
         };
         stream.end(reason);

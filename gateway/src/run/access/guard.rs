@@ -1,0 +1,188 @@
+//! In front of the HTTP routes: credentials in a header, a cookie or a ticket become a visitor.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use axum::{
+    extract::{ConnectInfo, Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header, uri::PathAndQuery};
+use ratatosk_connector::{
+    access::{Access, HttpCredentials, Refusal, Rights, Visitor},
+    http::{Origins, Problem},
+};
+use ratatosk_core::Connector;
+
+use crate::config::Resolved;
+
+/// What the guard goes by.
+#[derive(Clone)]
+pub(in crate::run) struct Guard(Arc<Inner>);
+
+struct Inner {
+    access: Access,
+    origins: Origins,
+    cookie: String,
+    sse: String,
+    bayeux: Vec<String>,
+    bayeux_key: Option<String>,
+    pusher: [String; 4],
+}
+
+/// Whose path a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Door {
+    /// Keys and signatures of its own.
+    Pusher,
+    /// Tokens of its own, and error strings of its own.
+    Mercure,
+    /// Error strings of its own.
+    Bayeux,
+    Sse,
+    Http,
+}
+
+impl Guard {
+    pub(in crate::run) fn new(resolved: &Resolved, access: Access, origins: Origins) -> Self {
+        let prefix = &resolved.pusher.prefix;
+        let pusher = ["/app/", "/apps/", "/users/", "/pusher/app/"].map(|path| format!("{prefix}{path}"));
+        Self(Arc::new(Inner {
+            access,
+            origins,
+            cookie: resolved.auth.cookie.clone(),
+            sse: resolved.sse.path.clone(),
+            bayeux: resolved.bayeux.paths().collect(),
+            bayeux_key: resolved.bayeux.publish_key.as_ref().map(|key| key.expose().to_owned()),
+            pusher,
+        }))
+    }
+
+    fn door(&self, path: &str) -> Door {
+        let below = |base: &str| {
+            path.strip_prefix(base.trim_end_matches('/')).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        match path {
+            path if self.0.pusher.iter().any(|prefix| path.starts_with(prefix.as_str())) => Door::Pusher,
+            path if path.starts_with("/.well-known/mercure") => Door::Mercure,
+            _ if below(&self.0.sse) => Door::Sse,
+            // A Bayeux mount at `/` is above everything.
+            "/publish" => Door::Http,
+            _ if self.0.bayeux.iter().any(|base| below(base)) => Door::Bayeux,
+            _ => Door::Http,
+        }
+    }
+
+    /// What counts of what a request shows at a door.
+    fn shown(&self, door: Door, headers: &HeaderMap) -> HttpCredentials {
+        match HttpCredentials::of(headers, &self.0.cookie) {
+            // The hub checks tokens with keys of its own.
+            HttpCredentials::Bearer(_) | HttpCredentials::Cookie(_) if door == Door::Mercure => HttpCredentials::Nothing,
+            // So does Bayeux with the key of its publishers.
+            HttpCredentials::Bearer(key) if door == Door::Bayeux && self.0.bayeux_key.as_ref() == Some(&key) => {
+                HttpCredentials::Nothing
+            }
+            // A cookie proves who the browser's user is, not which page asks.
+            HttpCredentials::Cookie(_) if !self.0.origins.is_trusted_page(headers) => HttpCredentials::Nothing,
+            shown => shown,
+        }
+    }
+
+    async fn judge(&self, door: Door, request: &mut Request, address: Option<IpAddr>) -> Result<Rights, Refusal> {
+        let connector = Connector::register(match door {
+            Door::Sse => "sse",
+            Door::Bayeux => "bayeux",
+            Door::Mercure => "mercure",
+            Door::Pusher | Door::Http => "http",
+        });
+        if door == Door::Sse
+            && let Some(ticket) = take_ticket(request.uri_mut())
+        {
+            return self.0.access.redeem(&ticket, connector, address);
+        }
+        let shown = self.shown(door, request.headers());
+        if shown == HttpCredentials::Nothing {
+            return self.0.access.anonymous(connector, address);
+        }
+        self.0.access.authenticate(connector, address, shown.as_credentials()).await
+    }
+}
+
+/// Lets HTTP requests in. Protocols with their own words for a refusal say them themselves.
+pub(in crate::run) async fn guard(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
+    let door = guard.door(request.uri().path());
+    if door == Door::Pusher {
+        return next.run(request).await;
+    }
+    let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    let judged = guard.judge(door, &mut request, address).await;
+    if let (Err(refusal), Door::Sse | Door::Http) = (&judged, door) {
+        let mut answer = refuse(*refusal);
+        answer.headers_mut().extend(guard.0.origins.answer(request.headers()));
+        return answer;
+    }
+    request.extensions_mut().insert(Visitor { judged, address });
+    next.run(request).await
+}
+
+fn refuse(refusal: Refusal) -> Response {
+    if refusal == Refusal::Unavailable {
+        let title = "Credentials cannot be checked";
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "auth-unavailable", title, refusal.to_string());
+        return ([(header::RETRY_AFTER, HeaderValue::from_static("5"))], problem).into_response();
+    }
+    let detail = match refusal {
+        Refusal::Missing => {
+            "send a token (`Authorization: Bearer`, or the cookie of `auth.cookie`), or a name and a password by HTTP Basic \
+             authentication"
+                .to_owned()
+        }
+        refusal => refusal.to_string(),
+    };
+    let problem = Problem::new(StatusCode::UNAUTHORIZED, "not-authorized", "Valid credentials are needed", detail);
+    // RFC 6750, section 3: what was wrong with a token is said beside its scheme.
+    let bearer = match refusal {
+        Refusal::Missing => "Bearer realm=\"ratatosk\"",
+        _ => "Bearer realm=\"ratatosk\", error=\"invalid_token\"",
+    };
+    let mut answer = problem.into_response();
+    for challenge in ["Basic realm=\"ratatosk\"", bearer] {
+        answer.headers_mut().append(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    }
+    answer
+}
+
+/// Takes the ticket out of a request's query, so that nothing behind can write it to a log.
+fn take_ticket(uri: &mut Uri) -> Option<String> {
+    let query = uri.query()?;
+    let is_ticket = |pair: &&str| pair.split_once('=').is_some_and(|(name, _)| name == "ticket");
+    let pair = query.split('&').find(is_ticket)?;
+    let ticket = form_urlencoded::parse(pair.as_bytes()).next().map(|(_, value)| value.into_owned())?;
+    let rest: Vec<&str> = query.split('&').filter(|pair| !is_ticket(pair)).collect();
+    let target = PathAndQuery::try_from(format!("{}?{}", uri.path(), rest.join("&"))).ok()?;
+    let mut parts = std::mem::take(uri).into_parts();
+    parts.path_and_query = Some(target);
+    *uri = Uri::from_parts(parts).unwrap_or_default();
+    Some(ticket)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn a_ticket_leaves_the_query() {
+        let take = |text: &str| {
+            let mut uri: Uri = text.parse().unwrap();
+            (take_ticket(&mut uri), uri.to_string())
+        };
+        assert_eq!(take("/sse?channel=a%2Fb&ticket=x-_1&x=y"), (Some("x-_1".into()), "/sse?channel=a%2Fb&x=y".into()));
+        assert_eq!(take("http://h/sse?ticket=a&ticket=b"), (Some("a".into()), "http://h/sse?".into()));
+        assert_eq!(take("/sse?channel=ticket"), (None, "/sse?channel=ticket".into()));
+        assert_eq!(take("/sse"), (None, "/sse".into()));
+    }
+}

@@ -1,0 +1,40 @@
+//! CONNECT: a user name and a password, or a token in the password's place.
+
+use ratatosk_connector::access::{self, Access, Refusal, Rights, Watch};
+use ratatosk_core::Connector;
+use ratatosk_mqtt::{
+    proto::codec::ReasonCode,
+    server::{AuthFuture, Authenticate, Credentials, End},
+};
+
+/// Judges MQTT clients.
+pub(in crate::run) struct MqttDoor(pub(in crate::run) Access);
+
+impl Authenticate for MqttDoor {
+    fn authenticate<'a>(&'a self, credentials: Credentials<'a>) -> AuthFuture<'a> {
+        Box::pin(async move {
+            let shown = match (credentials.username, credentials.password) {
+                (None, None) => access::Credentials::Nothing,
+                (user, password) => access::Credentials::Password {
+                    user: user.unwrap_or_default(),
+                    password: password.unwrap_or_default(),
+                },
+            };
+            let address = Some(credentials.remote.ip());
+            self.0.authenticate(Connector::register("mqtt"), address, shown).await.map_err(reason)
+        })
+    }
+
+    fn watch(&self, rights: &Rights, end: End) -> Option<Watch> {
+        self.0.watch(rights, end)
+    }
+}
+
+/// MQTT 5, section 3.2.2.2; before version 5 they become 3, 4 and 5.
+fn reason(refusal: Refusal) -> ReasonCode {
+    match refusal {
+        Refusal::Bad | Refusal::Foreign | Refusal::Immature => ReasonCode::BAD_CREDENTIALS,
+        Refusal::Missing | Refusal::Expired => ReasonCode::NOT_AUTHORIZED,
+        Refusal::Unavailable => ReasonCode::SERVER_UNAVAILABLE,
+    }
+}
