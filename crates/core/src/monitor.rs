@@ -91,6 +91,13 @@ pub enum MonitorEvent {
         /// Why.
         reason: EndReason,
     },
+    /// A client broke its protocol, or asked for what is refused.
+    ProtocolFault {
+        /// By which connector it came.
+        connector: Connector,
+        /// What it did: one of a bounded set of names, in snake case.
+        fault: &'static str,
+    },
     /// An upstream came up or went down.
     UpstreamStatus {
         /// Its name.

@@ -71,6 +71,7 @@ catalogue! {
     LANE_MESSAGES = Gauge "lane_messages" [] "Published messages that wait for the fan-out.";
     OUTBOX_MESSAGES = Gauge "outbox_messages" ["connector"] "Messages that wait for subscribers whose connection does not keep up.";
     AUTH = Counter "auth_total" ["connector", "result"] "Clients let in or turned away.";
+    PROTOCOL_FAULTS = Counter "protocol_faults_total" ["connector", "fault"] "Clients that broke their protocol or asked for what is refused, by what they did.";
     CONFIG_RELOADS = Counter "config_reloads_total" ["result"] "Times configuration was read again: ok or failed.";
     CERTIFICATE_EXPIRY = Gauge "certificate_expiry_timestamp_seconds" ["certificate"] "When a certificate of the TLS listeners ends, in Unix seconds.";
     BUILD_INFO = Gauge "build_info" ["version"] "Always 1; the label tells the version.";

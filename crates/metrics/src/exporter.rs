@@ -240,6 +240,9 @@ impl MonitorHandler for Exporter {
                 let result = if *allowed { "allowed" } else { "denied" };
                 self.add(name::AUTH, &[connector.name(), result], 1);
             }
+            MonitorEvent::ProtocolFault { connector, fault } => {
+                self.add(name::PROTOCOL_FAULTS, &[connector.name(), fault], 1);
+            }
             MonitorEvent::ConfigReloaded { ok } => {
                 self.add(name::CONFIG_RELOADS, &[if *ok { "ok" } else { "failed" }], 1);
             }

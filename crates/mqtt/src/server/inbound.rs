@@ -7,7 +7,7 @@ use ratatosk_connector::websocket::{self, Frames, Opcode, WebSocketFault, put_fr
 use ratatosk_core::EndReason;
 
 use super::wire::{End, Wire};
-use crate::proto::codec::{DecodeError, Decoder, Packet};
+use crate::proto::codec::{DecodeError, Decoder, Packet, Version};
 
 /// Bytes of one read.
 const READ: usize = 64 << 10;
@@ -68,6 +68,11 @@ impl Inbound {
         })
     }
 
+    /// The version that the client speaks, once it has said so.
+    pub(super) fn version(&self) -> Option<Version> {
+        self.decoder.version()
+    }
+
     /// The next packet of what was read.
     pub(super) fn next(&mut self) -> Result<Option<Packet>, DecodeError> {
         let packet = self.decoder.decode(&mut self.buffer)?;
@@ -123,7 +128,7 @@ impl Inbound {
                 // MQTT is bytes; anything else closes the connection (MQTT 5, 6.0.0-1).
                 Opcode::Text => {
                     wire.control(&websocket::close(1003, "MQTT is binary"));
-                    return Err(End::silent(EndReason::Protocol));
+                    return Err(End::silent(EndReason::Protocol).because("websocket_text"));
                 }
             }
         }
@@ -144,5 +149,5 @@ fn append(buffer: &mut BytesMut, bytes: &[u8]) {
 
 fn refuse(wire: &Wire, fault: WebSocketFault) -> End {
     wire.control(&websocket::close(fault.code(), ""));
-    End::silent(EndReason::Protocol)
+    End::silent(EndReason::Protocol).because("websocket_frame")
 }

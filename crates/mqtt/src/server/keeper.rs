@@ -11,7 +11,10 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use ratatosk_core::{EndReason, Peer, engine::EngineError};
+use ratatosk_core::{
+    EndReason, Peer,
+    engine::{EngineError, SessionRecord, StoreConflict},
+};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -216,10 +219,24 @@ pub(super) async fn recall(shared: &Arc<Shared>, client_id: &str) -> Result<(), 
     if !shared.keeper.durable || shared.registry.knows(client_id) {
         return Ok(());
     }
-    let Some(record) = shared.bus.engine().sessions().load(&key(client_id)).await? else { return Ok(()) };
-    match Snapshot::decode(record.data) {
-        Ok(snapshot) => registry::bring_back(shared, client_id, snapshot, record.revision),
-        Err(error) => tracing::error!(client = client_id, %error, "a stored session is not readable and stays unused"),
+    let (store, key) = (shared.bus.engine().sessions(), key(client_id));
+    let mut found = store.load(&key).await?;
+    while let Some(SessionRecord { revision, data }) = found {
+        let snapshot = match Snapshot::decode(data.clone()) {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                tracing::error!(client = client_id, %error, "a stored session is not readable and stays unused");
+                return Ok(());
+            }
+        };
+        // Writing it makes it ours: another gateway that still has the session will find that it has lost it.
+        match store.put(&key, revision, data).await? {
+            Ok(revision) => {
+                registry::bring_back(shared, client_id, snapshot, revision);
+                return Ok(());
+            }
+            Err(StoreConflict(newer)) => found = newer,
+        }
     }
     Ok(())
 }

@@ -37,17 +37,24 @@ pub(super) enum Framing {
 pub(super) struct End {
     pub(super) reason: EndReason,
     pub(super) code: Option<ReasonCode>,
+    /// What the client did wrong, if that is why: a name for counters.
+    pub(super) fault: Option<&'static str>,
 }
 
 impl End {
     /// An end without a word: the client has gone, or said goodbye itself.
     pub(super) fn silent(reason: EndReason) -> Self {
-        Self { reason, code: None }
+        Self { reason, code: None, fault: None }
     }
 
     /// An end of which the client is told.
     pub(super) fn told(reason: EndReason, code: ReasonCode) -> Self {
-        Self { reason, code: Some(code) }
+        Self { reason, code: Some(code), fault: None }
+    }
+
+    /// The same, for this fault of the client's.
+    pub(super) fn because(self, fault: &'static str) -> Self {
+        Self { fault: Some(fault), ..self }
     }
 }
 

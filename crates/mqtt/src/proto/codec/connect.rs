@@ -96,8 +96,8 @@ const WILL: u8 = 1 << 2;
 const CLEAN_START: u8 = 1 << 1;
 const RESERVED: u8 = 1;
 
-pub(crate) fn read(r: &mut Reader) -> Result<Connect, DecodeError> {
-    let (version, bridge) = read_version(r)?;
+/// Reads what follows [`read_version`].
+pub(crate) fn read(r: &mut Reader, version: Version, bridge: bool) -> Result<Connect, DecodeError> {
     let flags = r.u8()?;
     check_flags(flags, version)?;
     let keep_alive = r.u16()?;
@@ -111,7 +111,15 @@ pub(crate) fn read(r: &mut Reader) -> Result<Connect, DecodeError> {
     Ok(Connect { version, bridge, clean_start, keep_alive, client_id, username, password, will, properties })
 }
 
-fn read_version(r: &mut Reader) -> Result<(Version, bool), DecodeError> {
+/// The version that the beginning of a CONNECT's body tells, if enough of it is there.
+pub(crate) fn peek_version(body: &[u8]) -> Option<Version> {
+    const LONGEST: usize = 2 + 6 + 1;
+    let start = body.get(..LONGEST.min(body.len()))?;
+    read_version(&mut Reader::new(Bytes::copy_from_slice(start))).ok().map(|(version, _)| version)
+}
+
+/// Protocol name and level, and whether the client calls itself a bridge.
+pub(crate) fn read_version(r: &mut Reader) -> Result<(Version, bool), DecodeError> {
     let name = r.binary()?;
     if name != "MQTT" && name != "MQIsdp" {
         return Err(DecodeError::ProtocolName);

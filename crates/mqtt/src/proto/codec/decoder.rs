@@ -39,7 +39,7 @@ impl Decoder {
         Self { receiver: Receiver::Client, version: Some(version), limit: limit.min(MAX_PACKET) }
     }
 
-    /// The version of the connection: known to a server after CONNECT.
+    /// The version of the connection: known to a server after CONNECT, even one that was refused for what follows its version.
     #[must_use]
     pub fn version(&self) -> Option<Version> {
         self.version
@@ -63,6 +63,9 @@ impl Decoder {
         let header = 1 + len;
         let size = remaining.saturating_add(header as u32);
         if size > self.limit {
+            if self.version.is_none() {
+                self.version = connect::peek_version(buffer.get(header..).unwrap_or_default());
+            }
             return Err(DecodeError::TooLarge { size, limit: self.limit });
         }
         if buffer.len() < size as usize {
@@ -114,10 +117,11 @@ impl Decoder {
         let r = &mut body;
         let from_client = self.receiver == Receiver::Server;
         if kind == PacketType::Connect {
-            let packet = connect::read(r)?;
-            // A second CONNECT is refused by the session, which knows what to answer; it must not
-            // change how the rest is read.
-            self.version.get_or_insert(packet.version);
+            let (version, bridge) = connect::read_version(r)?;
+            // Known even if the rest is refused, so that the refusal can be told. A second CONNECT is refused by the
+            // session, which knows what to answer; it must not change how the rest is read.
+            self.version.get_or_insert(version);
+            let packet = connect::read(r, version, bridge)?;
             return Ok(Packet::Connect(Box::new(packet)));
         }
         let version = self.version.ok_or(DecodeError::NotConnected)?;

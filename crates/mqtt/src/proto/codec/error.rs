@@ -101,6 +101,43 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
+    /// A name for counters, in snake case.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Truncated => "truncated",
+            Self::TrailingBytes => "trailing_bytes",
+            Self::VarInt => "var_int",
+            Self::PacketType => "packet_type",
+            Self::Flags => "flags",
+            Self::Utf8 => "utf8",
+            Self::NullCharacter => "null_character",
+            Self::Qos3 => "qos_3",
+            Self::DupQos0 => "dup_qos_0",
+            Self::WildcardInTopic => "wildcard_in_topic",
+            Self::ReservedBit => "reserved_bit",
+            Self::ConnectFlags => "connect_flags",
+            Self::PropertyNotAllowed => "property_not_allowed",
+            Self::EmptyTopic => "empty_topic",
+            Self::DuplicateProperty => "duplicate_property",
+            Self::PropertyValue => "property_value",
+            Self::PacketIdZero => "packet_id_zero",
+            Self::NoTopic => "no_topic",
+            Self::WildcardInResponseTopic => "wildcard_in_response_topic",
+            Self::SubscriptionIdFromClient => "subscription_id_from_client",
+            Self::NoLocalShared => "no_local_shared",
+            Self::NoFilters => "no_filters",
+            Self::AuthDataWithoutMethod => "auth_data_without_method",
+            Self::Reason => "reason",
+            Self::WrongSide => "wrong_side",
+            Self::NotConnected => "not_connected",
+            Self::TopicAliasZero => "topic_alias_zero",
+            Self::TooLarge { .. } => "too_large",
+            Self::ProtocolName => "protocol_name",
+            Self::ProtocolLevel(_) => "protocol_level",
+        }
+    }
+
     /// The MQTT 5 reason code for the DISCONNECT or CONNACK that answers the fault.
     #[must_use]
     pub fn reason(self) -> ReasonCode {

@@ -109,6 +109,22 @@ reasons! {
 }
 
 impl ReasonCode {
+    /// A name for the counter of refused CONNECTs, in snake case.
+    #[must_use]
+    pub fn connect_label(self) -> &'static str {
+        match self {
+            Self::UNSUPPORTED_VERSION => "connect_version",
+            Self::CLIENT_ID_INVALID => "connect_client_id",
+            Self::BAD_CREDENTIALS => "connect_credentials",
+            Self::NOT_AUTHORIZED | Self::BANNED => "connect_not_authorized",
+            Self::BAD_AUTH_METHOD => "connect_auth_method",
+            Self::QUOTA_EXCEEDED => "connect_quota",
+            Self::SERVER_UNAVAILABLE | Self::SERVER_BUSY => "connect_unavailable",
+            Self::MALFORMED | Self::PROTOCOL_ERROR => "connect_malformed",
+            _ => "connect_refused",
+        }
+    }
+
     /// Whether the code tells of a failure.
     #[must_use]
     pub fn is_failure(self) -> bool {

@@ -33,6 +33,22 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// A name for counters, in snake case.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Decode(error) => error.label(),
+            Self::SecondConnect => "second_connect",
+            Self::ReceiveMaximum => "receive_maximum",
+            Self::TopicAlias => "topic_alias",
+            Self::UnknownAlias => "unknown_alias",
+            Self::WrongAck => "wrong_ack",
+            Self::ExpiryRaised => "expiry_raised",
+            Self::UnexpectedAuth => "unexpected_auth",
+            Self::AuthMethod => "auth_method",
+        }
+    }
+
     /// The reason code for DISCONNECT.
     #[must_use]
     pub fn reason(self) -> ReasonCode {

@@ -36,14 +36,12 @@ pub struct Refusal {
 impl Refusal {
     /// The answer to a first packet that could not be decoded; `None` if nothing may be sent (3.14.0-1).
     ///
-    /// An unknown protocol level is answered in the form of MQTT 5 (3.1.2-2). Other faults are answered only
-    /// where the client has shown to be one of MQTT 5, which is not known before its CONNECT is decoded.
+    /// An unknown protocol is answered in the form of MQTT 5 (3.1.2-2). Other faults of a CONNECT are told to clients of
+    /// MQTT 5 alone: before it there is no return code for them. `version` is what could be read of it.
     #[must_use]
-    pub fn of_fault(fault: DecodeError) -> Option<Self> {
-        match fault {
-            DecodeError::ProtocolLevel(_) => Some(Self { version: Version::V5, reason: fault.reason() }),
-            _ => None,
-        }
+    pub fn of_fault(fault: DecodeError, version: Option<Version>) -> Option<Self> {
+        let unknown = matches!(fault, DecodeError::ProtocolLevel(_) | DecodeError::ProtocolName);
+        (unknown || version == Some(Version::V5)).then(|| Self { version: Version::V5, reason: fault.reason() })
     }
 
     /// The CONNACK to send before closing.

@@ -106,9 +106,12 @@ async fn with_nobody_there_messages_wait_for_a_member_that_is_away() {
     publish_all(&broker, Qos::AtLeastOnce, 0..3).await;
     assert_eq!(last.publication().await.payload, "0");
     drop(last);
-    while broker.server.sessions() != (0, 1) {
-        tokio::task::yield_now().await;
-    }
+    let alone = async {
+        while broker.server.sessions() != (0, 1) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, alone).await.unwrap();
     publish_all(&broker, Qos::AtLeastOnce, 3..4).await;
     let (mut back, _) = broker.join(lasting("away", false, 1000)).await;
     assert_eq!(numbers(&mut back, 4).await, [0, 1, 2, 3]);

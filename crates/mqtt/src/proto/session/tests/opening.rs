@@ -92,7 +92,10 @@ fn limits_are_told_and_only_where_they_differ() {
 
 #[test]
 fn an_unknown_level_is_answered_in_the_form_of_mqtt_5() {
-    let refusal = Refusal::of_fault(DecodeError::ProtocolLevel(6)).unwrap();
+    let refusal = Refusal::of_fault(DecodeError::ProtocolLevel(6), None).unwrap();
     assert_eq!((refusal.version, refusal.reason), (Version::V5, ReasonCode::UNSUPPORTED_VERSION));
-    assert_eq!(Refusal::of_fault(DecodeError::Truncated), None);
+    assert_eq!(Refusal::of_fault(DecodeError::Truncated, None), None);
+    assert_eq!(Refusal::of_fault(DecodeError::Truncated, Some(Version::V311)), None);
+    let refusal = Refusal::of_fault(DecodeError::Truncated, Some(Version::V5)).unwrap();
+    assert_eq!((refusal.version, refusal.reason), (Version::V5, ReasonCode::MALFORMED));
 }
