@@ -1,7 +1,12 @@
 //! `new EventSource(...)` in headless Chromium.
 
+use std::collections::BTreeSet;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use ratatosk_tests::mosquitto;
 use ratatosk_tests::ports::free_port;
 use ratatosk_tests::proxy::Proxy;
+use ratatosk_tests::tls::Certificates;
 use ratatosk_tests::wait::eventually;
 use ratatosk_tests::{Gateway, Mosquitto, Script};
 use serde_json::{Value, json};
@@ -25,19 +30,98 @@ async fn a_page_of_another_origin_sees_what_mosquitto_pub_sends() {
     page.finish().await;
 }
 
+/// What no encoding on the way may change.
+fn corpus() -> Vec<Vec<u8>> {
+    let texts = [
+        "",
+        "\r",
+        "\n",
+        "\n\n\n",
+        "a\r\nb\rc\n",
+        "nul\0",
+        "\u{feff}bom",
+        "\u{2028}",
+        "data: x\n\nid: 1",
+        "z\u{fc}rich \u{1f40d}",
+    ];
+    let mut payloads: Vec<Vec<u8>> = texts.iter().map(|text| text.as_bytes().to_vec()).collect();
+    payloads.push(vec![0xff, 0x00, 0xfe]);
+    payloads.push("line\r\n".repeat(150_000).into_bytes()); // about 1 MiB
+    payloads
+}
+
 #[tokio::test]
-async fn a_page_of_the_same_origin_sees_the_corpus() {
-    let gateway = Gateway::start().await;
+async fn pages_of_any_origin_see_what_an_mqtt_publisher_sends_byte_for_byte() {
+    let port = free_port();
+    let gateway = Gateway::with(&format!("[http]\ncors_origins = [\"http://127.0.0.1:{port}\"]")).await;
+    let mqtt = gateway.mqtt().await.port();
     let start = gateway.url("/");
-    let mut page = Script::node("browser-eventsource.mjs", &json!({"url": "/sse?channel=corpus", "page": start}));
-    page.expect("open").await;
-    for payload in ["", "\r", "\n", "a\r\nb\rc\n", "nul\0", "\u{feff}bom", "\u{2028}", "z\u{fc}rich \u{1f40d}"] {
-        gateway.publish("corpus", payload).await;
-        assert_eq!(data(&page.expect("message").await)["data"], payload, "{payload:?}");
+    let same = json!({"url": "/sse?channel=corpus", "page": start});
+    let cross = json!({"url": gateway.url("/sse?channel=corpus"), "withCredentials": true, "pagePort": port});
+    let mut pages = [same, cross].map(|options| Script::node("browser-eventsource.mjs", &options));
+    for page in &mut pages {
+        page.expect("open").await;
     }
-    gateway.publish("corpus", [0xff, 0x00, 0xfe]).await;
-    let envelope = data(&page.expect("message").await);
-    assert_eq!((&envelope["data"], &envelope["encoding"]), (&json!("/wD+"), &json!("base64")));
+    for payload in corpus() {
+        mosquitto::publish(mqtt, "corpus", &payload, &[]).await;
+        for page in &mut pages {
+            let envelope = data(&page.expect("message").await);
+            let text = envelope["data"].as_str().expect("a string");
+            let bytes = match envelope["encoding"].as_str() {
+                Some("base64") => STANDARD.decode(text).expect("base64"),
+                _ => text.as_bytes().to_vec(),
+            };
+            assert!(bytes == payload, "{} bytes became {}", payload.len(), bytes.len());
+        }
+    }
+    for page in pages {
+        page.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn a_page_comes_back_after_a_restart_and_is_told_that_it_may_have_missed_something() {
+    let mut gateway = Gateway::setup().fixed_ports().start().await;
+    let mut page = Script::node("browser-eventsource.mjs", &json!({"url": gateway.url("/sse?channel=a")}));
+    page.expect("open").await;
+    gateway.publish("a", "before").await;
+    assert_eq!(data(&page.expect("message").await)["data"], "before");
+    gateway.kill().await;
+    page.expect("closed").await;
+    gateway.start_again().await;
+    let resume = page.expect("resume").await;
+    assert_eq!(resume["recovered"], json!(false), "{resume}");
+    gateway.publish("a", "after").await;
+    assert_eq!(data(&page.expect("message").await)["data"], "after");
+    page.finish().await;
+}
+
+/// Over HTTP/1.1 a browser opens six connections to a host, and a seventh stream would wait for ever.
+#[tokio::test]
+async fn a_page_follows_many_streams_over_http_2() {
+    const STREAMS: usize = 12;
+    let certificates = Certificates::new();
+    let gateway = Gateway::with(&format!(
+        "[http]\ntls_listen = \"127.0.0.1:0\"\n[tls]\ncert = {:?}\nkey = {:?}",
+        certificates.text("server.crt"),
+        certificates.text("server.key")
+    ))
+    .await;
+    let address = gateway.listener("https").await;
+    let url = |n: usize| format!("https://{address}/sse?channel=a&stream={n}");
+    let mut page = Script::node("browser-eventsource.mjs", &json!({"url": url(0)}));
+    page.send(&json!({"open": (1..STREAMS).map(url).collect::<Vec<_>>()})).await;
+    for _ in 0..STREAMS {
+        page.expect("open").await;
+    }
+    gateway.publish("a", "to all").await;
+    let mut seen = BTreeSet::new();
+    for _ in 0..STREAMS {
+        let message = page.expect("message").await;
+        assert_eq!(data(&message)["data"], "to all");
+        seen.insert(message["name"].to_string());
+    }
+    assert_eq!(seen.len(), STREAMS);
     page.finish().await;
 }
 
