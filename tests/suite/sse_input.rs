@@ -60,8 +60,11 @@ async fn a_body_over_the_limit_is_413() {
 #[tokio::test]
 async fn unknown_paths_and_methods_have_their_status() {
     let gateway = Gateway::start().await;
-    assert_eq!(gateway.get("/no/such/path").await.head.status, 404);
-    assert_eq!(fetch(gateway.http, "DELETE", "/sse?channel=a", &[], b"").await.head.status, 405);
+    gateway.get("/no/such/path").await.assert_problem(404);
+    let refused = gateway.get("/publish?channel=a").await;
+    refused.assert_problem(405);
+    assert_eq!(refused.head.header("allow"), Some("POST"));
+    fetch(gateway.http, "DELETE", "/sse?channel=a", &[], b"").await.assert_problem(405);
 }
 
 #[tokio::test]
