@@ -12,6 +12,8 @@ needs=(
   "openssl openssl"
   "curl curl"
   "nginx nginx"
+  "prometheus prometheus"
+  "promtool prometheus"
   "node nodejs"
   "npm npm"
 )
