@@ -1,9 +1,11 @@
 //! Black-box tests, one module per behaviour or stock client. Every test starts its own gateway.
 
+mod admin;
 mod architecture;
 mod bayeux_clients;
 mod bridge_mosquitto;
 mod cross_protocol;
+mod dashboards;
 mod drain;
 mod mercure;
 mod metrics;
