@@ -12,6 +12,7 @@ pub mod mosquitto;
 pub mod mqtt;
 pub mod ports;
 pub mod process;
+pub mod prometheus;
 pub mod proxy;
 pub mod pusher;
 pub mod script;
