@@ -6,6 +6,7 @@ mod bridge;
 mod check;
 mod client;
 mod config;
+mod dashboards;
 mod manual;
 mod publish;
 mod serve;
@@ -47,6 +48,8 @@ enum Command {
     Pub(Box<publish::Args>),
     /// Measure a gateway or another server: CPU per delivery, latency, loss, memory per connection
     Bench(Box<ratatosk_bench::BenchArgs>),
+    /// Print Grafana dashboards and Prometheus rules
+    Dashboards(dashboards::Args),
     /// Print a script that completes commands in a shell
     Completions(manual::CompletionArgs),
     /// Print the manual page
@@ -63,6 +66,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Sub(args) => sub::run(&args),
         Command::Pub(args) => publish::run(&args),
         Command::Bench(args) => ratatosk_bench::run(*args),
+        Command::Dashboards(args) => dashboards::run(&args),
         Command::Completions(args) => manual::completions(&args),
         Command::Man => manual::page(),
     };
