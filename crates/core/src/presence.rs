@@ -62,7 +62,7 @@ pub struct Present {
     pub info: Option<Arc<str>>,
     /// Since when the user is there.
     pub since: SystemTime,
-    /// By which connectors, each once, in order of their numbers.
+    /// By which connectors, each once, by name.
     pub connectors: Vec<Connector>,
 }
 

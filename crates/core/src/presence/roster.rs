@@ -47,7 +47,7 @@ impl Roster {
     pub fn users(&self) -> impl Iterator<Item = Present> {
         self.users.iter().map(|(user, entry)| {
             let mut connectors: Vec<Connector> = entry.sessions.values().copied().collect();
-            connectors.sort_unstable();
+            connectors.sort_unstable_by_key(|connector| connector.name());
             connectors.dedup();
             Present { user: user.clone(), info: entry.info.clone(), since: entry.since, connectors }
         })
