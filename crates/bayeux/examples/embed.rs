@@ -24,6 +24,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         bus: Bus::in_memory(),
         life: life.clone(),
         origins: Origins::new(["*"]),
+        access: ratatosk_connector::access::Access::open(),
     });
     let listener = tokio::net::TcpListener::bind(listen).await?;
     println!("{}", listener.local_addr()?);

@@ -3,6 +3,7 @@
 //! Requests become batches for `process.rs`, which drives the sessions' machines. What a request is answered with
 //! goes out by HTTP (`http.rs`), JSONP, WebSocket or Faye's event stream.
 
+pub(crate) mod admit;
 pub(crate) mod clock;
 mod cookie;
 mod direct;

@@ -18,7 +18,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         None => PusherConfig::default(),
     };
     let life = Lifecycle::default();
-    let server = Server::new(Bus::in_memory(), life.clone(), Origins::new(["*"]), &config)?;
+    let server = Server::new(
+        Bus::in_memory(),
+        life.clone(),
+        Origins::new(["*"]),
+        ratatosk_connector::access::Access::open(),
+        &config,
+    )?;
     let listener = tokio::net::TcpListener::bind(&address).await?;
     let http = HttpListener { listener, tls: None, limits: HttpLimits::default() };
     life.spawn("http", http.serve(server.router(), life.clone()));

@@ -46,7 +46,14 @@ impl Host {
         }
         let (bus, life) = (Bus::in_memory(), Lifecycle::default());
         let config: PusherConfig = serde_json::from_value(config).unwrap();
-        let server = Server::new(bus.clone(), life.clone(), Origins::new(["*"]), &config).unwrap();
+        let server = Server::new(
+            bus.clone(),
+            life.clone(),
+            Origins::new(["*"]),
+            ratatosk_connector::access::Access::open(),
+            &config,
+        )
+        .unwrap();
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let http = HttpListener { listener, tls: None, limits: HttpLimits::default() };

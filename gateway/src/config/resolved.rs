@@ -137,8 +137,6 @@ impl UpstreamOptions {
 pub struct Auth {
     /// What judges clients.
     pub access: AccessConfig,
-    /// The cookie that may carry a token.
-    pub cookie: String,
 }
 
 /// A certificate whose key fits.

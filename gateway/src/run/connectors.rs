@@ -47,9 +47,15 @@ impl Connectors {
             bus: bus.clone(),
             life: life.clone(),
             origins: origins.clone(),
+            access: access.clone(),
         });
-        let pusher =
-            ratatosk_pusher::server::Server::new(bus.clone(), life.clone(), origins.clone(), &resolved.pusher)?;
+        let pusher = ratatosk_pusher::server::Server::new(
+            bus.clone(),
+            life.clone(),
+            origins.clone(),
+            access.clone(),
+            &resolved.pusher,
+        )?;
         let mut settings = Settings::from(&resolved.mqtt);
         settings.max_subscriptions = settings.max_subscriptions.min(resolved.limits.subscriptions);
         let mqtt = MqttServer::new(settings, bus.clone(), life.clone(), std::sync::Arc::new(MqttDoor(access.clone())));

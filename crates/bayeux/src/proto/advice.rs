@@ -39,9 +39,10 @@ impl Advice {
     /// What a session's last reply says, by why it ended.
     #[must_use]
     pub fn farewell(reason: EndReason, session: &str) -> Self {
-        use EndReason::{Closed, Drain, Io, Limit, Slow, TakenOver, Timeout};
+        use EndReason::{Closed, Drain, Expired, Io, Limit, Slow, TakenOver, Timeout};
         match reason {
-            Slow | Limit | Timeout | TakenOver | Closed | Io => Self::HANDSHAKE,
+            // With another token, another session may begin.
+            Expired | Slow | Limit | Timeout | TakenOver | Closed | Io => Self::HANDSHAKE,
             // Spread over three seconds, so that a restart does not meet all clients at once.
             Drain => {
                 let spread = session.bytes().fold(0_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));

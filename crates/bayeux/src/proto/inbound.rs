@@ -184,6 +184,12 @@ pub struct Ext<'a> {
     /// The key of a publisher without a session.
     #[serde(borrow)]
     pub key: Option<&'a RawValue>,
+    /// Credentials at the handshake, see [`crate::proto::credentials`].
+    #[serde(borrow)]
+    pub authentication: Option<&'a RawValue>,
+    /// A token at the handshake.
+    #[serde(borrow)]
+    pub token: Option<&'a RawValue>,
     /// The gateways that a message has passed; at the handshake it says that the far end is one.
     #[serde(borrow, rename = "ratatosk-hops")]
     pub hops: Option<&'a RawValue>,

@@ -6,6 +6,7 @@
 pub mod advice;
 pub mod answer;
 pub mod connect;
+pub mod credentials;
 pub mod deadlines;
 pub mod fault;
 pub mod handshake;

@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use ratatosk_connector::upstream::hops;
 use ratatosk_core::{
     Bus, Channel, Filter, Kind, Message, Origin, Position, Publication, PublishError, Session as BusSession,
-    SubscribeOptions,
+    SubscribeOptions, stats::DropReason,
 };
 
 use crate::{
@@ -22,6 +22,9 @@ use crate::{
     server::{live::Live, mount::Mount, service::ServiceCall},
 };
 
+/// What error strings say when a rule does not allow it.
+const NOT_ALLOWED: &str = "not_allowed";
+
 /// The bus, for one message of one session.
 pub(crate) struct BusHost<'a> {
     pub(crate) live: &'a Arc<Live>,
@@ -34,6 +37,9 @@ pub(crate) struct BusHost<'a> {
 
 impl Host for BusHost<'_> {
     fn subscribe(&mut self, filter: &Filter, replay: Option<Replay>) -> Result<(), Fault> {
+        if !self.live.rights.may_subscribe(filter) {
+            return Err(Fault::SubscribeDenied(NOT_ALLOWED));
+        }
         let subscribed = self.bus.subscribe(filter.clone(), SubscribeOptions::default());
         if !subscribed.new && replay.is_none() {
             return Ok(());
@@ -61,21 +67,34 @@ impl Host for BusHost<'_> {
     }
 
     fn publish(&mut self, channel: Channel, payload: Payload, message: &Inbound<'_>) -> Result<(), Fault> {
+        self.check(&channel)?;
         let mut origin = Origin::connector(self.live.mount.connector);
         origin.session = Some(self.bus.id());
         origin.client_id = Some(self.bus.client_id().clone());
-        origin.user.clone_from(&self.live.user);
+        origin.user = self.live.rights.user().cloned();
         publish(&self.live.mount, channel, payload, message, origin)
     }
 
     fn service(&mut self, channel: Channel, payload: Payload, message: &Inbound<'_>) -> Result<(), Fault> {
+        self.check(&channel)?;
         let mount = &self.live.mount;
         let Some(handler) = mount.service(&channel) else { return Ok(()) };
-        let (client_id, user) = (self.bus.client_id().clone(), self.live.user.clone());
+        let (client_id, user) = (self.bus.client_id().clone(), self.live.rights.user().cloned());
         let call = ServiceCall { channel, payload: payload.bytes, client_id, user };
         let name = message.channel().unwrap_or_default();
         self.answers.extend(handler.call(&call).iter().map(|answer| in_array(&name, answer)));
         Ok(())
+    }
+}
+
+impl BusHost<'_> {
+    /// Whether the session may publish to a channel.
+    fn check(&self, channel: &Channel) -> Result<(), Fault> {
+        if self.live.rights.may_publish(channel) {
+            return Ok(());
+        }
+        self.live.mount.bus.stats().dropped(self.live.mount.connector, DropReason::Denied, 1);
+        Err(Fault::PublishDenied(NOT_ALLOWED))
     }
 }
 

@@ -1,12 +1,15 @@
 //! A session with its surroundings: its place on the bus, whoever waits for its held connect, its socket.
 
 use std::{
-    sync::{Arc, Weak},
+    sync::{Arc, OnceLock, Weak},
     time::Duration,
 };
 
 use parking_lot::{Mutex, MutexGuard};
-use ratatosk_connector::stream::StreamPeer;
+use ratatosk_connector::{
+    access::{Rights, Watch},
+    stream::StreamPeer,
+};
 use ratatosk_core::{EndReason, Peer, Session as BusSession};
 use tokio::sync::{Notify, oneshot};
 
@@ -81,7 +84,9 @@ pub(crate) struct Live {
     me: Weak<Self>,
     /// The browser that shook hands.
     pub(crate) browser: Option<Arc<str>>,
-    pub(crate) user: Option<Arc<str>>,
+    pub(crate) rights: Rights,
+    /// Ends the session when its rights end.
+    pub(crate) watch: OnceLock<Watch>,
     inner: Mutex<Inner>,
     /// A request of the session was processed.
     passed: Notify,
@@ -92,7 +97,7 @@ impl Live {
         mount: Arc<Mount>,
         session: Session<Queued>,
         browser: Option<Arc<str>>,
-        user: Option<Arc<str>>,
+        rights: Rights,
     ) -> Arc<Self> {
         let inner = Inner {
             session,
@@ -109,7 +114,8 @@ impl Live {
             mount,
             me: me.clone(),
             browser,
-            user,
+            rights,
+            watch: OnceLock::new(),
             inner: Mutex::new(inner),
             passed: Notify::new(),
         })

@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt, sync::Arc};
 
 use axum::Router;
 use parking_lot::RwLock;
-use ratatosk_connector::{http::Origins, lifecycle::Lifecycle};
+use ratatosk_connector::{access::Access, http::Origins, lifecycle::Lifecycle};
 use ratatosk_core::{Bus, Channel, Connector, EndReason};
 
 use crate::{
@@ -32,6 +32,8 @@ pub struct ServerConfig {
     pub life: Lifecycle,
     /// Whose pages may use it.
     pub origins: Origins,
+    /// Who may come in and what they may do.
+    pub access: Access,
 }
 
 /// The Bayeux server: its mounts share sessions and settings.
@@ -76,6 +78,7 @@ pub(crate) struct Mount {
     pub(crate) bus: Bus,
     pub(crate) life: Lifecycle,
     pub(crate) origins: Origins,
+    pub(crate) access: Access,
     pub(crate) connector: Connector,
     pub(crate) clock: Clock,
     pub(crate) terms: Arc<Terms>,
@@ -96,7 +99,7 @@ impl fmt::Debug for Mount {
 }
 
 impl Mount {
-    fn new(ServerConfig { config, bus, life, origins }: ServerConfig) -> Self {
+    fn new(ServerConfig { config, bus, life, origins, access }: ServerConfig) -> Self {
         Self {
             connector: crate::connector(),
             clock: Clock::start(),
@@ -113,6 +116,7 @@ impl Mount {
             bus,
             life,
             origins,
+            access,
         }
     }
 

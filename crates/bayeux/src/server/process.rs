@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::FutureExt;
+use ratatosk_connector::access::{Refusal, Rights};
 use ratatosk_core::{EndReason, SessionConfig};
 use tokio::sync::oneshot;
 
@@ -46,6 +47,8 @@ pub(crate) struct Caller<'a> {
     pub(crate) rides: bool,
     /// Whether the caller may publish without a session.
     pub(crate) trusted: bool,
+    /// What a session that begins with this request may do, or why none may.
+    pub(crate) judged: &'a Result<Rights, Refusal>,
 }
 
 /// What a request came to.
@@ -258,7 +261,11 @@ fn sessionless(mount: &Arc<Mount>, channel: &str, message: &Inbound<'_>, caller:
 fn shake_hands(mount: &Arc<Mount>, message: &Inbound<'_>, caller: &Caller<'_>, outcome: &mut Outcome) {
     let agreed = admit(mount)
         .map_err(|fault| (fault, RETRY_LATER))
-        .and_then(|()| handshake::negotiate(message, &mount.terms).map_err(|fault| (fault, Advice::NONE)));
+        .and_then(|()| caller.judged.as_ref().map_err(turned_away))
+        .and_then(|rights| {
+            let agreed = handshake::negotiate(message, &mount.terms).map_err(|fault| (fault, Advice::NONE))?;
+            Ok((agreed, rights.clone()))
+        });
     let (now, wall) = (mount.clock.now(), Clock::wall());
     let stamp = (message.has_timestamp() || mount.terms.timestamp).then(|| timestamp::format(wall));
     let reply = Reply {
@@ -268,7 +275,7 @@ fn shake_hands(mount: &Arc<Mount>, message: &Inbound<'_>, caller: &Caller<'_>, o
         timestamp: stamp.as_deref(),
         ..Reply::default()
     };
-    let agreed = match agreed {
+    let (agreed, rights) = match agreed {
         Ok(agreed) => agreed,
         Err((fault, advice)) => {
             return outcome.replies.push(&Reply { fault: Some(&fault), advice: Some(advice), ..reply });
@@ -281,8 +288,9 @@ fn shake_hands(mount: &Arc<Mount>, message: &Inbound<'_>, caller: &Caller<'_>, o
     };
     let session = Session::new(id.clone(), mount.terms.clone(), agreed, now);
     let advice = session.advice(true);
-    let live = Live::new(mount.clone(), session, browser, None);
-    let bus = mount.bus.open_session(SessionConfig::client(id.clone(), mount.connector), live.clone());
+    let config = SessionConfig { user: rights.user().cloned(), ..SessionConfig::client(id.clone(), mount.connector) };
+    let live = Live::new(mount.clone(), session, browser, rights);
+    let bus = mount.bus.open_session(config, live.clone());
     let mut inner = live.lock();
     inner.bus = Some(bus);
     if let Some(link) = caller.link {
@@ -290,6 +298,11 @@ fn shake_hands(mount: &Arc<Mount>, message: &Inbound<'_>, caller: &Caller<'_>, o
     }
     inner.order.passed(message.id());
     mount.directory.insert(id.clone(), live.clone());
+    let ends = Arc::downgrade(&live);
+    let expire = move || ends.upgrade().iter().for_each(|live| end(live, EndReason::Expired));
+    if let Some(watch) = mount.access.watch(&live.rights, expire) {
+        let _ = live.watch.set(watch); // nobody else has seen the session yet
+    }
     live.settle(&mut inner);
     drop(inner);
     let timesync = timesync::Request::read(message.ext().timesync, wall).and_then(|request| request.answer(0));
@@ -300,6 +313,12 @@ fn shake_hands(mount: &Arc<Mount>, message: &Inbound<'_>, caller: &Caller<'_>, o
 /// A flood is told to come back later, not to stay away.
 const RETRY_LATER: Advice =
     Advice { reconnect: Reconnect::Handshake, interval: Some(5000), timeout: None, multiple_clients: false };
+
+/// The error string of one who is not let in, and whether to come back.
+fn turned_away(refusal: &Refusal) -> (Fault, Advice) {
+    let advice = if *refusal == Refusal::Unavailable { RETRY_LATER } else { Advice::NONE };
+    (Fault::HandshakeDenied(refusal.word()), advice)
+}
 
 fn admit(mount: &Mount) -> Result<(), Fault> {
     if mount.directory.len() >= mount.config.limits.sessions {

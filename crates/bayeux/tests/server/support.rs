@@ -45,7 +45,13 @@ impl Server {
         let config: BayeuxConfig = serde_json::from_value(config).unwrap();
         let (bus, life) = (Bus::in_memory(), Lifecycle::default());
         let origins = Origins::new(origins.iter().copied());
-        let bayeux = BayeuxServer::new(ServerConfig { config, bus: bus.clone(), life: life.clone(), origins });
+        let bayeux = BayeuxServer::new(ServerConfig {
+            config,
+            bus: bus.clone(),
+            life: life.clone(),
+            origins,
+            access: ratatosk_connector::access::Access::open(),
+        });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let http = HttpListener { listener, tls: None, limits: HttpLimits::default() };

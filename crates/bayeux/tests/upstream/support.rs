@@ -27,7 +27,13 @@ pub(crate) async fn serve(bus: &Bus, address: &str) -> (Lifecycle, String) {
     let config: BayeuxConfig = serde_json::from_value(json!({"timeout": "2s"})).unwrap();
     let life = Lifecycle::default();
     let origins = Origins::new(["*"]);
-    let server = BayeuxServer::new(ServerConfig { config, bus: bus.clone(), life: life.clone(), origins });
+    let server = BayeuxServer::new(ServerConfig {
+        config,
+        bus: bus.clone(),
+        life: life.clone(),
+        origins,
+        access: ratatosk_connector::access::Access::open(),
+    });
     let listener = tokio::net::TcpListener::bind(address).await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let http = HttpListener { listener, tls: None, limits: HttpLimits::default() };

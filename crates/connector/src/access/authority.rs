@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
+use http::HeaderMap;
 use ratatosk_core::{Connector, Monitor, MonitorEvent};
 
 use super::{
@@ -29,6 +30,8 @@ pub struct AccessConfig {
     pub tokens: Option<TokenConfig>,
     /// How long a ticket can be used.
     pub ticket_lifetime: Duration,
+    /// The cookie that may carry a token.
+    pub cookie: String,
 }
 
 /// Judges who clients are. Cloning shares it.
@@ -46,6 +49,7 @@ struct Inner {
     rules: Rules,
     tickets: Tickets,
     expiry: Arc<Expiry>,
+    cookie: String,
 }
 
 impl Access {
@@ -80,6 +84,7 @@ impl Access {
             rules: config.rules.clone(),
             tickets: Tickets::new(config.ticket_lifetime),
             expiry: Arc::default(),
+            cookie: config.cookie.clone(),
         })))
     }
 
@@ -96,6 +101,7 @@ impl Access {
             rules: Rules::default(),
             tickets: Tickets::new(Duration::ZERO),
             expiry: Arc::default(),
+            cookie: String::new(),
         };
         Self(Arc::new(inner))
     }
@@ -104,6 +110,18 @@ impl Access {
     #[must_use]
     pub fn admits_anonymous(&self) -> bool {
         self.0.anonymous
+    }
+
+    /// The name of the cookie that may carry a token; empty where there are no tokens.
+    #[must_use]
+    pub fn cookie_name(&self) -> &str {
+        &self.0.cookie
+    }
+
+    /// The token that a request brings in its cookie, whoever has sent it.
+    #[must_use]
+    pub fn cookie<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+        if self.0.cookie.is_empty() { None } else { super::credentials::cookie(headers, &self.0.cookie) }
     }
 
     /// The rules.

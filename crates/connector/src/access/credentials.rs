@@ -111,12 +111,7 @@ impl HttpCredentials {
                 return Self::Basic { user, password };
             }
         }
-        let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let mut pairs = cookies.flat_map(|all| all.split(';')).filter_map(|pair| pair.trim().split_once('='));
-        match pairs.find(|(name, value)| *name == cookie && !value.is_empty()) {
-            Some((_, value)) => Self::Cookie(value.to_owned()),
-            None => Self::Nothing,
-        }
+        self::cookie(headers, cookie).map_or(Self::Nothing, |token| Self::Cookie(token.to_owned()))
     }
 
     /// The same for [`super::Access::authenticate`].
@@ -128,6 +123,13 @@ impl HttpCredentials {
             Self::Bearer(token) | Self::Cookie(token) => Credentials::Token(token),
         }
     }
+}
+
+/// The value of a cookie.
+pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = cookies.flat_map(|all| all.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(found, value)| *found == name && !value.is_empty()).map(|(_, value)| value)
 }
 
 fn basic(encoded: &str) -> Option<(String, String)> {

@@ -197,6 +197,12 @@ impl Names {
         Ok((channel, kind))
     }
 
+    /// Whether a Pusher name is that of a mount: its channel is another protocol's too.
+    #[must_use]
+    pub fn is_mounted(&self, name: &str) -> bool {
+        self.mounts.iter().any(|mount| mount.channel_of(name).is_some())
+    }
+
     /// The Pusher name of a channel, or `None` where it has none (too long, hidden behind a mount's names,
     /// outside the namespace).
     #[must_use]

@@ -7,10 +7,12 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use ratatosk_connector::access::{Access, Rights};
 use ratatosk_core::{Bus, Channel, Connector, EndReason, Member, SessionId, presence::RosterWatcher};
 
 use super::{
-    client::Client, clock::Clock, encode::EventFrame, hooks::Hooks, registry::Registry, timers::Timers, users::Users,
+    client::Client, clock::Clock, encode::EventFrame, hooks::Hooks, registry::Registry, rules::Actor, timers::Timers,
+    users::Users,
 };
 use crate::{
     config::AppSettings,
@@ -39,19 +41,35 @@ pub(super) struct App {
     pub(super) users: Users,
     pub(super) bus: Bus,
     pub(super) connector: Connector,
+    pub(super) access: Access,
+    /// What the application itself may do, by its HTTP API.
+    pub(super) own: Option<Rights>,
     pub(super) clock: Clock,
     connections: Mutex<HashMap<SocketId, Arc<Client>>>,
 }
 
 impl App {
-    pub(super) fn new(settings: &AppSettings, bus: Bus, connector: Connector, clock: Clock) -> Self {
+    pub(super) fn new(settings: &AppSettings, bus: Bus, access: Access, connector: Connector, clock: Clock) -> Self {
         let policy = Arc::new(settings.policy.clone());
         let hooks = Arc::new(Hooks::new(&settings.webhooks, clock));
         let registry = Registry::new(hooks, Arc::default(), clock, policy.subscription_count);
         let frame =
             Arc::new(EventFrame::new(settings.names.clone(), settings.shares_names, connector, bus.stats().clone()));
         let (users, connections) = (Users::default(), Mutex::default());
-        Self { policy, names: settings.names.clone(), frame, registry, users, bus, connector, clock, connections }
+        let own = super::rules::rights(&access, connector, &policy.id, Actor { user: None, signed: true });
+        Self {
+            access,
+            own,
+            policy,
+            names: settings.names.clone(),
+            frame,
+            registry,
+            users,
+            bus,
+            connector,
+            clock,
+            connections,
+        }
     }
 
     /// The channel of a name that the application may use.

@@ -13,6 +13,7 @@ use super::{
     client::{Client, Link},
     encode::JSON,
     packet::Packet,
+    rules::{Actor, Known},
 };
 use crate::payload;
 use crate::proto::{
@@ -32,6 +33,8 @@ pub(super) struct Driver {
     machine: Connection,
     client: Arc<Client>,
     session: Session,
+    /// What the user of the last client event may publish.
+    known: Known,
 }
 
 impl Driver {
@@ -47,7 +50,7 @@ impl Driver {
         let client = Arc::new(Client { socket_id, session: session.id(), link });
         app.enter(&client);
         let machine = Connection::new(&app.policy, socket_id, app.clock.now());
-        Self { app, machine, client, session }
+        Self { app, machine, client, session, known: None }
     }
 
     /// The first frame.
@@ -139,6 +142,13 @@ impl Driver {
             Ok(target) => target,
             Err(refusal) => return self.refuse(&channel, &refusal),
         };
+        let signed_in = self.machine.user().map(|user| user.member.user_id.as_str());
+        let named = member.as_ref().map(|member| member.user_id.as_str());
+        let actor = Actor { user: signed_in.or(named), signed: kind.is_signed() };
+        if !self.app.may_subscribe(&channel, kind, &filter, actor) {
+            let message = "The gateway's rules do not allow subscribing to this channel".to_owned();
+            return self.refuse(&channel, &Refusal { kind: "AuthError", message, status: 403 });
+        }
         // Held, so that success comes before every message, and the kept event between the two.
         self.client.hold();
         let Ok(slot) = self.enter(&channel, &target, kind, member.as_deref()) else {
@@ -209,8 +219,15 @@ impl Driver {
         self.app.registry.leave(channel, held.ticket);
     }
 
-    async fn publish(&self, event: ClientEvent) {
-        let Ok((channel, _)) = self.app.channel(&event.channel) else { return };
+    async fn publish(&mut self, event: ClientEvent) {
+        let Ok((channel, kind)) = self.app.channel(&event.channel) else { return };
+        let signed_in = self.machine.user().map(|user| user.member.user_id.as_str());
+        let actor = Actor { user: signed_in.or(event.user_id.as_deref()), signed: true };
+        if !self.app.may_publish(&event.channel, kind, &channel, actor, &mut self.known) {
+            self.app.bus.stats().dropped(self.app.connector, DropReason::Denied, 1);
+            let message = "Client event rejected - the gateway's rules do not allow publishing to this channel";
+            return self.client.tell(&frame::error(Some(4301), message));
+        }
         self.app.bus.admission().await;
         let mut origin = Origin::connector(self.app.connector);
         origin.session = Some(self.session.id());

@@ -6,7 +6,7 @@ use axum::{
     Router,
     routing::{any, post},
 };
-use ratatosk_connector::{http::Origins, lifecycle::Lifecycle};
+use ratatosk_connector::{access::Access, http::Origins, lifecycle::Lifecycle};
 use ratatosk_core::{Bus, Connector};
 
 use self::{
@@ -26,6 +26,7 @@ mod hooks;
 mod http_peer;
 mod packet;
 mod registry;
+mod rules;
 mod sender;
 mod socket;
 mod timers;
@@ -69,10 +70,16 @@ impl Server {
     ///
     /// # Errors
     /// What [`PusherConfig::resolve`] finds.
-    pub fn new(bus: Bus, life: Lifecycle, origins: Origins, config: &PusherConfig) -> Result<Self, ServerError> {
+    pub fn new(
+        bus: Bus,
+        life: Lifecycle,
+        origins: Origins,
+        access: Access,
+        config: &PusherConfig,
+    ) -> Result<Self, ServerError> {
         let (clock, connector) = (Clock::start(), Connector::register(NAME));
         let settings = config.resolve().map_err(ServerError::Config)?;
-        let app = |settings| Arc::new(App::new(settings, bus.clone(), connector, clock));
+        let app = |settings| Arc::new(App::new(settings, bus.clone(), access.clone(), connector, clock));
         let apps: Vec<Arc<App>> = settings.iter().map(app).collect();
         // Per-user channels and ciphertext: nobody else publishes there, and nobody else listens.
         bus.reserve("$pusher", connector);

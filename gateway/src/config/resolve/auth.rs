@@ -25,7 +25,7 @@ const CONNECTORS: [&str; 5] = ["mqtt", "bayeux", "pusher", "sse", "http"];
 pub(super) fn auth(raw: &RawConfig, faults: &mut Faults) -> Auth {
     let Some(section) = &raw.auth else {
         let access = AccessConfig { anonymous: true, ..AccessConfig::default() };
-        return Auth { access, cookie: String::new() };
+        return Auth { access };
     };
     let users = users(section, faults);
     let tokens = section.jwt.as_ref().and_then(|jwt| tokens(jwt, faults));
@@ -45,8 +45,9 @@ pub(super) fn auth(raw: &RawConfig, faults: &mut Faults) -> Auth {
         rules,
         tokens,
         ticket_lifetime: section.ticket_lifetime.get(),
+        cookie: section.cookie.clone(),
     };
-    Auth { access, cookie: section.cookie.clone() }
+    Auth { access }
 }
 
 fn is_cookie_byte(byte: u8) -> bool {
@@ -99,12 +100,8 @@ fn password(user: &UserSection) -> Result<PasswordCheck, &'static str> {
 fn rules(section: &AuthSection, faults: &mut Faults) -> Rules {
     let before = faults.found.len();
     let at = |index: usize| KeyPath::keys(["auth", "rules"]).index(index);
-    let rules: Vec<Rule> = section
-        .rules
-        .iter()
-        .enumerate()
-        .filter_map(|(index, section)| rule(section, &at(index), faults))
-        .collect();
+    let rules: Vec<Rule> =
+        section.rules.iter().enumerate().filter_map(|(index, section)| rule(section, &at(index), faults)).collect();
     // Among rules that are wrong in themselves, what is said of the others may be wrong too.
     if faults.found.len() == before {
         let anonymous = section.anonymous == AnonymousChoice::Allow;

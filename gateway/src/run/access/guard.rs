@@ -26,7 +26,6 @@ pub(in crate::run) struct Guard(Arc<Inner>);
 struct Inner {
     access: Access,
     origins: Origins,
-    cookie: String,
     sse: String,
     bayeux: Vec<String>,
     bayeux_key: Option<String>,
@@ -53,7 +52,6 @@ impl Guard {
         Self(Arc::new(Inner {
             access,
             origins,
-            cookie: resolved.auth.cookie.clone(),
             sse: resolved.sse.path.clone(),
             bayeux: resolved.bayeux.paths().collect(),
             bayeux_key: resolved.bayeux.publish_key.as_ref().map(|key| key.expose().to_owned()),
@@ -78,9 +76,11 @@ impl Guard {
 
     /// What counts of what a request shows at a door.
     fn shown(&self, door: Door, headers: &HeaderMap) -> HttpCredentials {
-        match HttpCredentials::of(headers, &self.0.cookie) {
+        match HttpCredentials::of(headers, self.0.access.cookie_name()) {
             // The hub checks tokens with keys of its own.
-            HttpCredentials::Bearer(_) | HttpCredentials::Cookie(_) if door == Door::Mercure => HttpCredentials::Nothing,
+            HttpCredentials::Bearer(_) | HttpCredentials::Cookie(_) if door == Door::Mercure => {
+                HttpCredentials::Nothing
+            }
             // So does Bayeux with the key of its publishers.
             HttpCredentials::Bearer(key) if door == Door::Bayeux && self.0.bayeux_key.as_ref() == Some(&key) => {
                 HttpCredentials::Nothing

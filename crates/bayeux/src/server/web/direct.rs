@@ -10,7 +10,10 @@ use std::{
 
 use bytes::{Buf, BytesMut};
 use http::{HeaderMap, HeaderValue, header};
-use ratatosk_connector::http::{Problem, Resume, Taken};
+use ratatosk_connector::{
+    access::Visitor,
+    http::{Problem, Resume, Taken},
+};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
@@ -40,14 +43,16 @@ thread_local! {
 }
 
 /// Serves the connection from its first request on, which hyper has read.
-pub(super) async fn serve(mount: Arc<Mount>, taken: Taken, headers: HeaderMap, body: Vec<u8>) {
+pub(super) async fn serve(mount: Arc<Mount>, taken: Taken, visitor: Visitor, headers: HeaderMap, body: Vec<u8>) {
     let (_counted, resume) = (taken.permit(), taken.resume());
     let connection = Connection {
         direct: Arc::new(Direct::new(taken.socket)),
-        mount,
         buffer: BytesMut::from(&taken.read[..]),
         keep: !asks_to_close(&headers),
         credentials: headers.get(header::AUTHORIZATION).cloned(),
+        token: mount.access.cookie(&headers).map(Into::into),
+        visitor,
+        mount,
     };
     connection.exchange(&headers, &body).await;
     drop((headers, body, taken.read));
@@ -77,6 +82,10 @@ struct Connection {
     /// What the first request was let in with. One with other credentials is judged anew, by the router's layers: a
     /// proxy can send the requests of many users over one connection.
     credentials: Option<HeaderValue>,
+    /// The same of the token in a cookie.
+    token: Option<Box<str>>,
+    /// What the first request was judged to be.
+    visitor: Visitor,
 }
 
 /// What a connection waits for besides its socket, made once: a poll costs neither a timer nor a place in a list.
@@ -219,12 +228,16 @@ impl Connection {
         match head::read(&self.buffer, limit, |path| self.mount.is_mounted(path)) {
             Head::Partial => None,
             Head::Foreign => Some(Next::Foreign),
-            Head::Post(post) if post.headers.get(header::AUTHORIZATION) != self.credentials.as_ref() => {
-                Some(Next::Foreign)
-            }
+            Head::Post(post) if !self.is_same_visitor(&post.headers) => Some(Next::Foreign),
             Head::Post(post) if self.buffer.len() < post.start + post.length => None,
             Head::Post(post) => Some(Next::Request(post)),
         }
+    }
+
+    /// Whether a request shows what the first one has shown.
+    fn is_same_visitor(&self, headers: &HeaderMap) -> bool {
+        headers.get(header::AUTHORIZATION) == self.credentials.as_ref()
+            && self.mount.access.cookie(headers) == self.token.as_deref()
     }
 
     /// Processes one request, and answers it unless it is held.
@@ -240,7 +253,7 @@ impl Connection {
             Ok(texts) => texts,
             Err(error) => return self.refuse(&Refusal::Status(error.status(), error.to_string()).into()),
         };
-        match prepare(mount, headers, &texts, true, Some(direct)).await {
+        match prepare(mount, &self.visitor, headers, &texts, true, Some(direct)).await {
             Ok(mut outcome) => {
                 admission(mount).await;
                 if !outcome.parked {

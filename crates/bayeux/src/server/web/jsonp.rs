@@ -7,6 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
+use ratatosk_connector::access::Visitor;
 
 use super::{
     body,
@@ -31,7 +32,7 @@ pub(super) async fn answer(mount: &Arc<Mount>, request: &Parts) -> Response {
     if !may_script(mount, &request.headers) {
         return refused(StatusCode::FORBIDDEN, "this page's origin is not in http.cors_origins");
     }
-    match exchange(mount, &request.headers, &texts, false).await {
+    match exchange(mount, &Visitor::of(&request.extensions), &request.headers, &texts, false).await {
         Ok(Answer { array, cookie, .. }) => {
             let mut response = respond(Body::from(script(&callback, &array)), "text/javascript;charset=UTF-8", cookie);
             let attachment = HeaderValue::from_static("attachment; filename=f.txt");

@@ -15,7 +15,10 @@ use axum::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use ratatosk_connector::http::{Problem, Takeover};
+use ratatosk_connector::{
+    access::Visitor,
+    http::{Problem, Takeover},
+};
 
 use super::{body, direct, publisher};
 use crate::{
@@ -24,7 +27,7 @@ use crate::{
         inbound::{BatchError, Inbound, parse},
     },
     server::{
-        cookie,
+        admit, cookie,
         direct::Direct,
         live::{Live, Wake},
         mount::Mount,
@@ -71,6 +74,7 @@ impl From<Refusal> for Problem {
 
 pub(super) async fn answer(mount: &Arc<Mount>, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
+    let visitor = Visitor::of(&parts.extensions);
     let body = match body::read(body, mount.config.limits.body.as_usize()).await {
         Ok(body) => body,
         Err(error) => return Refusal::Status(error.status(), error.to_string()).into_response(),
@@ -78,10 +82,10 @@ pub(super) async fn answer(mount: &Arc<Mount>, request: Request) -> Response {
     // Over HTTP/1.1 the connection is served on its bare socket from here on.
     if let Some(takeover) = parts.extensions.remove::<Takeover>() {
         let mount = mount.clone();
-        return takeover.take(move |taken| direct::serve(mount, taken, parts.headers, body)).await;
+        return takeover.take(move |taken| direct::serve(mount, taken, visitor, parts.headers, body)).await;
     }
     let answered = match body::texts(&parts.headers, &body) {
-        Ok(texts) => exchange(mount, &parts.headers, &texts, true).await,
+        Ok(texts) => exchange(mount, &visitor, &parts.headers, &texts, true).await,
         Err(error) => Err(Refusal::Status(error.status(), error.to_string())),
     };
     match answered {
@@ -96,11 +100,12 @@ pub(super) async fn answer(mount: &Arc<Mount>, request: Request) -> Response {
 /// Processes the messages of a request, and waits where it is held.
 pub(super) async fn exchange(
     mount: &Arc<Mount>,
+    visitor: &Visitor,
     headers: &HeaderMap,
     texts: &[Cow<'_, str>],
     rides: bool,
 ) -> Result<Answer, Refusal> {
-    let mut outcome = prepare(mount, headers, texts, rides, None).await?;
+    let mut outcome = prepare(mount, visitor, headers, texts, rides, None).await?;
     admission(mount).await;
     let Some(mut held) = outcome.held.take() else {
         let array = outcome.body();
@@ -114,6 +119,7 @@ pub(super) async fn exchange(
 /// other than a connect's. `direct`: the connection that answers for itself once a connect is held.
 pub(super) async fn prepare(
     mount: &Arc<Mount>,
+    visitor: &Visitor,
     headers: &HeaderMap,
     texts: &[Cow<'_, str>],
     rides: bool,
@@ -125,7 +131,9 @@ pub(super) async fn prepare(
     {
         live.turn(first.id()).await;
     }
+    let judged = admit::judge(mount, visitor, &batch).await;
     let caller = Caller {
+        judged: &judged,
         carrier: Carrier::Poll,
         browser: cookie::of(headers),
         given: None,

@@ -6,6 +6,7 @@ use axum::{extract::Request, response::Response};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use ratatosk_connector::{
+    access::Visitor,
     http::{Taken, Takeover},
     websocket::{Handshake, Incoming, Messages, Opcode, close, put_frame},
 };
@@ -16,7 +17,7 @@ use crate::{
     config::CookieMode,
     proto::{Carrier, inbound::parse},
     server::{
-        cookie,
+        admit, cookie,
         link::{Connection, Wire},
         mount::Mount,
         process::{Caller, Outcome, admission, process, random_id},
@@ -46,10 +47,11 @@ pub(super) async fn answer(mount: &Arc<Mount>, mut request: Request) -> Response
     let Some(takeover) = request.extensions_mut().remove::<Takeover>() else {
         return refused(StatusCode::BAD_REQUEST, "WebSocket needs HTTP/1.1");
     };
+    let visitor = Visitor::of(request.extensions());
     let mut answer = handshake.answer();
     let browser = Browser::of(mount, request.headers(), &mut answer);
     let mount = mount.clone();
-    takeover.take(move |taken| serve(mount, taken, answer, browser)).await
+    takeover.take(move |taken| serve(mount, taken, answer, browser, visitor)).await
 }
 
 /// Who opened the socket.
@@ -74,7 +76,7 @@ impl Browser {
     }
 }
 
-async fn serve(mount: Arc<Mount>, taken: Taken, answer: Vec<u8>, browser: Browser) {
+async fn serve(mount: Arc<Mount>, taken: Taken, answer: Vec<u8>, browser: Browser, visitor: Visitor) {
     let _counted = taken.permit();
     let Taken { socket, read, .. } = taken;
     if socket.write_all(&answer).await.is_err() {
@@ -84,7 +86,7 @@ async fn serve(mount: Arc<Mount>, taken: Taken, answer: Vec<u8>, browser: Browse
     drop((answer, read)); // `read` is hyper's buffer: 8 KiB even where nothing is in it
     let connection = Connection::open(&mount, socket, Wire::WebSocket);
     let limit = mount.config.limits.body.as_usize();
-    let mut reader = Reader { connection: &connection, messages: Messages::new(limit), browser };
+    let mut reader = Reader { connection: &connection, messages: Messages::new(limit), browser, visitor };
     let reason = tokio::select! {
         reason = connection.stream().serve() => reason,
         reason = reader.run(&mut buffer) => reason,
@@ -99,6 +101,7 @@ fn last_words(reason: EndReason) -> Bytes {
         EndReason::Disconnect => close(1000, "").into(),
         EndReason::Drain => close(1001, "going away").into(),
         EndReason::Limit => close(1009, "too large").into(),
+        EndReason::Expired => close(1008, "token expired").into(),
         EndReason::Slow => close(1008, "too slow").into(),
         reason => close(1002, reason.label()).into(),
     }
@@ -108,6 +111,7 @@ struct Reader<'a> {
     connection: &'a Connection,
     messages: Messages,
     browser: Browser,
+    visitor: Visitor,
 }
 
 impl Reader<'_> {
@@ -173,7 +177,9 @@ impl Reader<'_> {
             self.connection.stream().send(text_frame(b"[]"));
             return Ok(());
         }
+        let judged = admit::judge(mount, &self.visitor, &batch).await;
         let caller = Caller {
+            judged: &judged,
             carrier: Carrier::Socket,
             browser: self.browser.brought.as_deref(),
             given: self.browser.given.as_deref(),

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ratatosk_core::{Origin, Publication};
+use ratatosk_core::{Origin, Publication, stats::DropReason};
 use serde_json::{Map, Value, json};
 
 use super::{Answer, Call, channels::attributes};
@@ -66,6 +66,13 @@ fn names(app: &App, event: &Event) -> Result<Vec<ratatosk_core::Channel>, Fault>
 /// To every channel, or to none.
 async fn publish(app: &App, event: &Event) -> Result<(), Fault> {
     let channels = names(app, event)?;
+    for (channel, (written, kind)) in channels.iter().zip(&event.channels) {
+        if app.is_ruled(written, *kind) && !app.own.as_ref().is_some_and(|rights| rights.may_publish(channel)) {
+            app.bus.stats().dropped(app.connector, DropReason::Denied, 1);
+            let message = format!("The gateway's rules do not allow publishing to {written}");
+            return Err(Fault { status: 403, message });
+        }
+    }
     let name: Arc<str> = event.name.as_str().into();
     let payload = payload::of(&event.data);
     let mut origin = Origin::connector(app.connector);

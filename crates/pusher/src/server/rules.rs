@@ -1,0 +1,72 @@
+//! What a connection may do on channels that it shares with other protocols.
+//!
+//! The application's secret is an authority of its own: whoever it has signed for may use the application's private and
+//! presence channels. Public channels and mounts are open to other protocols too, so the gateway's rules stand before them.
+
+use std::sync::Arc;
+
+use ratatosk_connector::access::{Access, Rights, Subject};
+use ratatosk_core::{Channel, Connector, Filter};
+use serde_json::{Map, Value};
+
+use super::app::App;
+use crate::proto::name::{Class, Kind};
+
+/// Who acts on a channel.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Actor<'a> {
+    /// The signed-in user, or the one that the application has signed for on this channel.
+    pub(super) user: Option<&'a str>,
+    /// Whether the application has signed for the act itself.
+    pub(super) signed: bool,
+}
+
+/// Rights by what is known of a connection's user: made when first asked for.
+pub(super) type Known = Option<Box<(Option<Arc<str>>, bool, Option<Rights>)>>;
+
+impl App {
+    /// Whether the gateway's rules have a say.
+    pub(super) fn is_ruled(&self, name: &str, kind: Kind) -> bool {
+        kind.class == Class::Public || self.names.is_mounted(name)
+    }
+
+    /// Whether somebody may subscribe to the channel of a name.
+    pub(super) fn may_subscribe(&self, name: &str, kind: Kind, filter: &Filter, actor: Actor<'_>) -> bool {
+        !self.is_ruled(name, kind) || self.rights(actor).is_some_and(|rights| rights.may_subscribe(filter))
+    }
+
+    /// Whether somebody may publish to the channel of a name. `known` keeps the rights for the next time.
+    pub(super) fn may_publish(
+        &self,
+        name: &str,
+        kind: Kind,
+        channel: &Channel,
+        actor: Actor<'_>,
+        known: &mut Known,
+    ) -> bool {
+        if !self.is_ruled(name, kind) {
+            return true;
+        }
+        let is_same = |held: &(Option<Arc<str>>, bool, _)| held.0.as_deref() == actor.user && held.1 == actor.signed;
+        if !known.as_deref().is_some_and(is_same) {
+            *known = Some(Box::new((actor.user.map(Arc::from), actor.signed, self.rights(actor))));
+        }
+        known.as_ref().and_then(|held| held.2.as_ref()).is_some_and(|rights| rights.may_publish(channel))
+    }
+
+    fn rights(&self, actor: Actor<'_>) -> Option<Rights> {
+        rights(&self.access, self.connector, &self.policy.id, actor)
+    }
+}
+
+/// The rights of an actor. Its claims are `app`, the id of its application, and `signed` where that has signed for it.
+pub(super) fn rights(access: &Access, connector: Connector, app: &str, actor: Actor<'_>) -> Option<Rights> {
+    if actor.user.is_none() && !actor.signed {
+        return access.anonymous(connector, None).ok();
+    }
+    let mut claims = Map::new();
+    claims.insert("app".to_owned(), Value::from(app));
+    claims.insert("signed".to_owned(), Value::from(actor.signed));
+    let subject = Subject { user: actor.user.map(Arc::from), claims, ..Subject::default() };
+    Some(access.rights(Arc::new(subject), connector, None))
+}
