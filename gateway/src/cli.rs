@@ -7,11 +7,14 @@ mod check;
 mod client;
 mod config;
 mod dashboards;
+mod demo;
+mod explain;
 mod manual;
 mod publish;
 mod serve;
 mod source;
 mod sub;
+mod token;
 mod upstream_url;
 
 use std::{io::Write as _, process::ExitCode};
@@ -36,6 +39,8 @@ struct Cli {
 enum Command {
     /// Run the gateway
     Serve(serve::Args),
+    /// Run the gateway with a sensor fleet and a page that shows it in four stock clients
+    Demo(demo::Args),
     /// Run the gateway with one upstream, no configuration file needed
     Bridge(bridge::Args),
     /// Check a configuration: print everything that is wrong with it, open nothing
@@ -48,6 +53,10 @@ enum Command {
     Pub(Box<publish::Args>),
     /// Measure a gateway or another server: CPU per delivery, latency, loss, memory per connection
     Bench(Box<ratatosk_bench::BenchArgs>),
+    /// Tell all that a configuration has to do with a channel
+    Explain(explain::Args),
+    /// Make a signed token for tests and scripts
+    Token(Box<token::Args>),
     /// Print Grafana dashboards and Prometheus rules
     Dashboards(dashboards::Args),
     /// Print a script that completes commands in a shell
@@ -60,12 +69,15 @@ enum Command {
 pub(crate) fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(args) => serve::run(args),
+        Command::Demo(args) => demo::run(&args),
         Command::Bridge(args) => bridge::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Sub(args) => sub::run(&args),
         Command::Pub(args) => publish::run(&args),
         Command::Bench(args) => ratatosk_bench::run(*args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Token(args) => token::run(&args),
         Command::Dashboards(args) => dashboards::run(&args),
         Command::Completions(args) => manual::completions(&args),
         Command::Man => manual::page(),

@@ -190,6 +190,12 @@ impl Access {
         Rights::new(identity, rules)
     }
 
+    /// What one of the users with passwords may do, if there is one of that name.
+    #[must_use]
+    pub fn rights_of_user(&self, name: &str, connector: Connector) -> Option<Rights> {
+        Some(self.rights(self.0.users.named(name)?, connector, None))
+    }
+
     /// What a client without credentials may do.
     ///
     /// # Errors
