@@ -223,6 +223,24 @@ impl Message {
         Self::new(publication, (SystemTime::now(), Instant::now()))
     }
 
+    /// The same message with one more property, at the end: for a subscriber that is to know what others need not.
+    #[must_use]
+    pub fn with_property(&self, name: &str, value: &str) -> Self {
+        let mut extras = self.extras.clone().unwrap_or_default();
+        extras.properties.push((name.into(), value.into()));
+        let publication = Publication {
+            channel: self.channel.clone(),
+            payload: self.payload.clone(),
+            qos: self.qos,
+            retain: self.retain,
+            expiry: None,
+            origin: self.origin.clone(),
+            extras: Some(extras),
+        };
+        let copy = Self::new(publication, (SystemTime::UNIX_EPOCH, self.arrived));
+        Self { seq: self.seq, time_ms: self.time_ms, expires: self.expires, ..copy }
+    }
+
     /// What the payload is: JSON, text or binary. Sniffed when first asked for.
     pub fn kind(&self) -> Kind {
         *self.kind.get_or_init(|| Kind::of(&self.payload, self.content_type()))

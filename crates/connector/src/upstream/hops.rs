@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use ratatosk_core::{Origin, message::MAX_HOPS};
 
-/// What the mark is called in every protocol that can carry it.
+/// What the mark is called in every protocol that can carry it. In MQTT 5 a gateway also names itself so, by a user property of
+/// CONNECT: it is then sent the mark with what it subscribed to.
 pub const NAME: &str = "ratatosk-hops";
 
 /// The longest id that is read; longer ones are cut, which keeps a hostile mark small.

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use bytes::BytesMut;
-use ratatosk_connector::upstream::Ended;
+use ratatosk_connector::upstream::{Ended, hops};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
@@ -24,11 +24,12 @@ pub(super) struct Greeted {
     pub(super) rest: BytesMut,
 }
 
-pub(super) async fn greet(options: &Options, address: &Address) -> Result<Greeted, Ended> {
+pub(super) async fn greet(options: &Options, address: &Address, gateway_id: &str) -> Result<Greeted, Ended> {
     let mut stream =
         transport::open(address, &options.tls, options.max_packet).await.map_err(|error| no_transport(&error))?;
     let mut out = BytesMut::new();
-    encode(&Packet::Connect(Box::new(connect(options))), options.version, &mut out).map_err(Ended::refused)?;
+    encode(&Packet::Connect(Box::new(connect(options, gateway_id))), options.version, &mut out)
+        .map_err(Ended::refused)?;
     let lost = |error: std::io::Error| Ended::lost(format!("connection lost before CONNACK: {error}"));
     stream.write_all(&out).await.map_err(lost)?;
     stream.flush().await.map_err(lost)?;
@@ -56,13 +57,14 @@ pub(super) async fn greet(options: &Options, address: &Address) -> Result<Greete
     Ok(Greeted { stream, connack, decoder, rest })
 }
 
-fn connect(options: &Options) -> Connect {
+fn connect(options: &Options, gateway_id: &str) -> Connect {
     let mut properties = ConnectProperties::default();
     if options.version.is_v5() {
         properties.session_expiry = Some(options.session_expiry).filter(|_| !options.clean);
         properties.receive_maximum = Options::receive_maximum();
         properties.max_packet_size = NonZeroU32::new(options.max_packet);
         properties.topic_alias_maximum = Some(ALIASES);
+        properties.user_properties = vec![(hops::NAME.into(), gateway_id.into())];
     }
     Connect {
         version: options.version,

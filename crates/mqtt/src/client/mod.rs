@@ -42,13 +42,13 @@ impl MqttClient {
         Ok(Self { options, session, attempts: 0 })
     }
 
-    async fn greet(&mut self) -> Result<Greeted, Ended> {
+    async fn greet(&mut self, gateway_id: &str) -> Result<Greeted, Ended> {
         let count = self.options.addresses.len().max(1);
         let Some(address) = self.options.addresses.get(self.attempts % count) else {
             return Err(Ended::refused("no address"));
         };
         self.attempts = self.attempts.wrapping_add(1);
-        let greeting = handshake::greet(&self.options, address);
+        let greeting = handshake::greet(&self.options, address, gateway_id);
         match tokio::time::timeout(self.options.connect_timeout, Box::pin(greeting)).await {
             Ok(result) => result,
             Err(_) => {
@@ -61,10 +61,10 @@ impl MqttClient {
 
 impl ClientSide for MqttClient {
     async fn attempt(&mut self, port: &mut Port) -> Ended {
-        let leave = port.leave();
+        let (leave, gateway_id) = (port.leave(), port.gateway_id().clone());
         tokio::pin!(leave);
         let greeted = tokio::select! {
-            greeted = self.greet() => greeted,
+            greeted = self.greet(&gateway_id) => greeted,
             () = &mut leave => return Ended::asked(),
         };
         let greeted = match greeted {

@@ -10,6 +10,7 @@ use std::{
 
 use parking_lot::Mutex;
 use ratatosk_connector::access::Rights;
+use ratatosk_connector::upstream::hops;
 use ratatosk_core::EndReason;
 
 use super::{
@@ -19,7 +20,7 @@ use super::{
     keeper::Kept,
     parcel::Orphans,
     record::Snapshot,
-    state::State,
+    state::{PeerGateway, State},
     wire::{End, Wire},
 };
 use crate::{
@@ -191,6 +192,8 @@ fn begin(
     state.outlet = super::outlet::Outlet::default();
     state.forget_backfill();
     state.will = opening.will.map(Box::new);
+    let peer = opening.user_properties.iter().find(|(name, _)| name == hops::NAME);
+    state.peer = peer.map(|(_, id)| Box::new(PeerGateway { id: (**id).into() }));
     if opening.link.session_expiry > 0 {
         let kept = state.kept.get_or_insert_default();
         (kept.ends, kept.will_due) = (None, None);

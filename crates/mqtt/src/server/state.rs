@@ -9,7 +9,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use ratatosk_connector::websocket::{Opcode, put_frame};
+use ratatosk_connector::{
+    upstream::hops,
+    websocket::{Opcode, put_frame},
+};
 use ratatosk_core::{
     Delivered, EndReason, Form, Message, Run,
     peer::{Grant, Share},
@@ -49,6 +52,12 @@ static WEBSOCKET_FORMS: LazyLock<WebSocketForms> = LazyLock::new(|| WebSocketFor
     v5: Form::register("mqtt.5.qos0.websocket"),
 });
 
+/// Another gateway that joined as a client.
+#[derive(Debug)]
+pub(super) struct PeerGateway {
+    pub(super) id: Box<str>,
+}
+
 pub(super) struct State {
     pub(super) machine: Machine<Parcel>,
     pub(super) wire: Option<Arc<Wire>>,
@@ -66,6 +75,8 @@ pub(super) struct State {
     pub(super) kept: Option<Box<Kept>>,
     /// It has ended: nothing is delivered any more.
     pub(super) gone: bool,
+    /// The client is a gateway: what it gets says which gateways that passed.
+    pub(super) peer: Option<Box<PeerGateway>>,
     backfill: VecDeque<Item<Parcel>>,
 }
 
@@ -82,6 +93,7 @@ impl State {
             lost: 0,
             kept: None,
             gone: false,
+            peer: None,
             backfill: VecDeque::new(),
         }
     }
@@ -123,7 +135,7 @@ impl State {
 
     /// The hot path: every message of the run goes out at once, in bytes that all such clients share.
     fn deliver_shared(&mut self, shared: &Shared, run: &mut Run<'_>) -> Option<Delivered> {
-        if self.is_held() || !self.outlet.is_clear() || self.each.is_some() {
+        if self.is_held() || !self.outlet.is_clear() || self.each.is_some() || self.peer.is_some() {
             return None;
         }
         let wire = self.wire.as_ref()?;
@@ -160,6 +172,7 @@ impl State {
             let (now, mut tally) = (Instant::now(), Tally::default());
             let clear = self.outlet.is_clear() && !self.is_held();
             for (message, grant) in run.iter() {
+                let Some(message) = &self.marked(shared, message) else { continue };
                 let mut copies = |item| {
                     let room = clear && scratch.len() < GATHER;
                     self.machine.deliver(item, now, room, scratch, &mut tally);
@@ -179,10 +192,23 @@ impl State {
         })
     }
 
+    /// The message as this client gets it: to a gateway with the mark of the gateways it passed. `None` if that gateway is among
+    /// them, so that it would only find a loop.
+    pub(super) fn marked(&self, shared: &Shared, message: &Arc<Message>) -> Option<Arc<Message>> {
+        let Some(peer) = &self.peer else { return Some(message.clone()) };
+        if message.origin.has_passed(&peer.id) {
+            shared.bus.stats().dropped(*CONNECTOR, DropReason::Loop, 1);
+            return None;
+        }
+        let mark = hops::with_this(&message.origin, shared.bus.gateway_id());
+        Some(Arc::new(message.with_property(hops::NAME, &mark)))
+    }
+
     /// Takes a run while the client is away. What came by a shared subscription goes on to a member that is there.
     pub(super) fn deliver_away(&mut self, client: &Client, run: &Run<'_>, orphans: &mut Orphans) -> Delivered {
         let (now, mut tally) = (Instant::now(), Tally::default());
         for (message, grant) in run.iter() {
+            let Some(message) = &self.marked(&client.shared, message) else { continue };
             match &grant.share {
                 Some(share) if self.gone || client.is_replaceable(share) => orphans.push(share, message),
                 _ => self.machine.deliver(live(message, grant), now, false, &mut Vec::new(), &mut tally),

@@ -99,13 +99,18 @@ impl Connection {
         }
         let ids = made.options.id.map(|id| Arc::from([id]));
         let values = values.into_iter().filter(|message| message.seq <= made.cut && self.is_for(&made, message));
-        let items = values.map(|message| Item {
-            qos: mapping::from_core(message.qos.min(made.options.qos)),
-            message: Parcel { message, share: None },
-            retain: true,
-            ids: ids.clone(),
-        });
-        let refused = State::push_backfill(&mut self.client.state.lock(), items);
+        let mut state = self.client.state.lock();
+        let items: Vec<_> = values
+            .filter_map(|message| state.marked(&self.shared, &message))
+            .map(|message| Item {
+                qos: mapping::from_core(message.qos.min(made.options.qos)),
+                message: Parcel { message, share: None },
+                retain: true,
+                ids: ids.clone(),
+            })
+            .collect();
+        let refused = state.push_backfill(items.into_iter());
+        drop(state);
         if refused > 0 {
             self.shared.bus.stats().dropped(*CONNECTOR, DropReason::Slow, refused);
         }
