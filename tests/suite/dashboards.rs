@@ -11,7 +11,7 @@ use ratatosk_tests::mosquitto::{Subscriber, publish};
 use ratatosk_tests::prometheus::Prometheus;
 use ratatosk_tests::pusher::{self, Pusher, Sdk};
 use ratatosk_tests::tls::Certificates;
-use ratatosk_tests::wait::eventually;
+use ratatosk_tests::wait::{PATIENCE, eventually};
 use ratatosk_tests::{Gateway, Mosquitto, tests_dir};
 use serde_json::{Value, json};
 
@@ -130,7 +130,10 @@ async fn every_panel_and_every_alert_shows_something_under_load() {
     let wanted: BTreeSet<usize> =
         expressions.iter().enumerate().filter(|(_, (title, _))| !quiet(title)).map(|(index, _)| index).collect();
     // A rate needs two scrapes with load between them.
+    let mut missing: Vec<&(String, String)> = Vec::new();
+    let deadline = tokio::time::Instant::now() + 2 * PATIENCE;
     while !wanted.iter().all(|index| shown.contains_key(index)) {
+        assert!(tokio::time::Instant::now() < deadline, "these show nothing under load: {missing:#?}");
         load.round().await;
         for (index, (_, expression)) in expressions.iter().enumerate() {
             let series = prometheus.query(expression).await.len();
@@ -138,9 +141,7 @@ async fn every_panel_and_every_alert_shows_something_under_load() {
                 shown.insert(index, series);
             }
         }
-        let missing: Vec<_> =
-            wanted.iter().filter(|index| !shown.contains_key(index)).map(|index| &expressions[*index]).collect();
-        eprintln!("{} expressions show nothing yet: {missing:?}", missing.len());
+        missing = wanted.iter().filter(|index| !shown.contains_key(index)).map(|index| &expressions[*index]).collect();
     }
     println!("| panel or rule | expression | series |\n| --- | --- | --- |");
     for (index, (title, expression)) in expressions.iter().enumerate() {

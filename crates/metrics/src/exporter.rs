@@ -103,6 +103,7 @@ impl Exporter {
             self.set(name::CONNECTIONS, &[connector.name()], 0.0);
             self.add(name::CONNECTIONS_OPENED, &[connector.name()], 0);
             self.add(name::CONNECTIONS_CLOSED, &[connector.name(), "closed"], 0);
+            self.add(name::CONNECTIONS_CLOSED, &[connector.name(), "slow"], 0);
             self.add(name::AUTH, &[connector.name(), "allowed"], 0);
             self.add(name::AUTH, &[connector.name(), "denied"], 0);
         }
