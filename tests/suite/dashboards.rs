@@ -183,13 +183,13 @@ fn every_name_exists(scrape: &Scrape) {
     }
 }
 
-/// Words that look like metrics. `ratatosk_mqtt` and the like are crates.
+/// Words that look like metrics. `ratatosk_mqtt` and the like are crates, `ratatosk_token` is a cookie.
 fn names(text: &str) -> BTreeSet<String> {
-    const CRATES: &[&str] = &["admin", "bayeux", "bench", "connector", "core", "metrics", "mqtt", "pusher", "sse", "tests"];
+    const OTHERS: &[&str] = &["token", "admin", "bayeux", "bench", "connector", "core", "metrics", "mqtt", "pusher", "sse", "tests"];
     let words = text.split(|char: char| !(char.is_ascii_alphanumeric() || char == '_'));
     words
         .filter(|word| {
-            let ours = word.strip_prefix("ratatosk_").is_some_and(|rest| !rest.is_empty() && !CRATES.contains(&rest));
+            let ours = word.strip_prefix("ratatosk_").is_some_and(|rest| !rest.is_empty() && !OTHERS.contains(&rest));
             ours || word.starts_with("process_") && word.len() > "process_".len()
         })
         .map(str::to_owned)

@@ -173,6 +173,9 @@ impl State {
             let clear = self.outlet.is_clear() && !self.is_held();
             for (message, grant) in run.iter() {
                 let Some(message) = &self.marked(shared, message) else { continue };
+                if !self.machine.is_v5() {
+                    mapping::count_loss(message, shared.bus.stats());
+                }
                 let mut copies = |item| {
                     let room = clear && scratch.len() < GATHER;
                     self.machine.deliver(item, now, room, scratch, &mut tally);

@@ -151,6 +151,12 @@ impl<M: Outgoing> Machine<M> {
         }
     }
 
+    /// Whether the client that is there speaks MQTT 5.
+    #[must_use]
+    pub fn is_v5(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| link.version.is_v5())
+    }
+
     /// Whether a QoS 0 message may be written at once, as shared bytes of this form: nothing waits before it,
     /// and this client is given no topic aliases.
     #[must_use]
