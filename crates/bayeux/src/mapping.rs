@@ -11,6 +11,10 @@ mod tests;
 
 use level::{decode_level, encode_level};
 
+/// The first level of the channels where publications to services are handed on to bridges: `/service/x` is
+/// `$service/x`. No client hears them, not even by this name.
+pub(crate) const SERVICES: &str = "$service";
+
 /// What a Bayeux channel name stands for (Bayeux 1.0, sections "Channel names" and "Channel Globbing").
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Name {

@@ -287,8 +287,8 @@ impl Bus {
         })
     }
 
-    /// Gives all channels below a first level, which begins with `$`, to one connector: others neither publish nor hear anything
-    /// there. Wildcards do not reach such names anyway.
+    /// Gives all channels below a first level, which begins with `$`, to one connector: others do not publish there, and their
+    /// clients hear nothing. (Wildcards do not reach such names anyway.) A bridge whose rule names it does hear.
     pub fn reserve(&self, level: &'static str, owner: Connector) {
         self.0.reserved.rcu(|reserved| {
             let mut reserved = Vec::clone(reserved);
@@ -324,9 +324,9 @@ impl Bus {
         filters: &[(Filter, SubscribeOptions)],
     ) -> (Vec<Change>, u64) {
         let mut interest = self.0.interest.write();
-        let connector = session.config.connector;
+        let (connector, is_client) = (session.config.connector, session.config.is_client);
         let add = |(filter, options): &(Filter, SubscribeOptions)| {
-            if self.0.is_foreign(connector, filter.as_str()) {
+            if is_client && self.0.is_foreign(connector, filter.as_str()) {
                 return Change { subscription: false, filter: false };
             }
             let change = interest.add(filter, session, Grant::from(options), options.group.as_ref());

@@ -176,17 +176,22 @@ pub struct PusherUpstreamConfig {
     pub key: Option<String>,
     /// The application's secret: signs private and presence subscriptions and HTTP API calls.
     pub secret: Option<Secret>,
+    /// One of Pusher's own clusters, as `eu`: says where the WebSocket and the HTTP API are. The URL then names the key alone
+    /// (`pusher+wss:///app/KEY`).
+    pub cluster: Option<String>,
     /// Where the HTTP API is; without it, it is derived from the URL.
     pub api_url: Option<UrlValue>,
     /// Signs subscriptions instead of the secret: gets `socket_id` and `channel_name` as a form.
     pub auth_endpoint: Option<UrlValue>,
-    /// Headers for the authorization endpoint.
+    /// Signs the sign-in instead of the secret, and says as whom: gets `socket_id` as a form.
+    pub user_auth_endpoint: Option<UrlValue>,
+    /// Headers for both endpoints.
     pub auth_headers: BTreeMap<String, Secret>,
     /// Who we are on presence channels, and whom we sign in as.
     pub user_id: Option<String>,
     /// What others see of us there: JSON.
     pub user_info: Option<String>,
-    /// Whether to sign in as `user_id`.
+    /// Whether to sign in: as `user_id`, or as whom `user_auth_endpoint` says.
     pub sign_in: bool,
     /// Whose coming and going we want to know, once signed in.
     pub watchlist: Vec<String>,
@@ -215,8 +220,10 @@ impl Default for PusherUpstreamConfig {
             app_id: None,
             key: None,
             secret: None,
+            cluster: None,
             api_url: None,
             auth_endpoint: None,
+            user_auth_endpoint: None,
             auth_headers: BTreeMap::new(),
             user_id: None,
             user_info: None,

@@ -39,6 +39,10 @@ pub fn read(name: &str) -> Result<Target, NameError> {
         Name::Channel(channel) => (mapping::exact(&channel)?, None),
         Name::Pattern(Pattern { filter, parent }) => (filter, parent),
     };
+    // What is sent to services is between each client and the server.
+    if filter.levels().next() == Some(mapping::SERVICES) {
+        return Ok(Target::Service);
+    }
     let ours = mapping::encode_filter(&filter);
     let spelled = (ours.as_deref() != Some(name)).then(|| name.into());
     Ok(Target::Bus(Subscription { filter, parent, spelled }))
@@ -231,6 +235,8 @@ mod tests {
         assert_eq!(read("/meta/**"), Ok(Target::Meta));
         assert_eq!(read("/service/x"), Ok(Target::Service));
         assert_eq!(read("/service/**"), Ok(Target::Service));
+        assert_eq!(read("/$service/**"), Ok(Target::Service));
+        assert_eq!(read("/$service/echo"), Ok(Target::Service));
         assert!(read("/+").is_err() && read("/a/#").is_err() && read("a").is_err());
     }
 }

@@ -11,6 +11,7 @@ use ratatosk_core::{
 };
 
 use crate::{
+    mapping,
     proto::{
         fault::Fault,
         inbound::{Inbound, text},
@@ -68,15 +69,15 @@ impl Host for BusHost<'_> {
 
     fn publish(&mut self, channel: Channel, payload: Payload, message: &Inbound<'_>) -> Result<(), Fault> {
         self.check(&channel)?;
-        let mut origin = Origin::connector(self.live.mount.connector);
-        origin.session = Some(self.bus.id());
-        origin.client_id = Some(self.bus.client_id().clone());
-        origin.user = self.live.rights.user().cloned();
-        publish(&self.live.mount, channel, payload, message, origin)
+        if channel.as_str().split('/').next() == Some(mapping::SERVICES) {
+            return Err(Fault::PublishDenied("reserved_channel"));
+        }
+        publish(&self.live.mount, channel, payload, message, self.origin())
     }
 
     fn service(&mut self, channel: Channel, payload: Payload, message: &Inbound<'_>) -> Result<(), Fault> {
         self.check(&channel)?;
+        self.hand_on(&channel, &payload, message)?;
         let mount = &self.live.mount;
         let Some(handler) = mount.service(&channel) else { return Ok(()) };
         let (client_id, user) = (self.bus.client_id().clone(), self.live.rights.user().cloned());
@@ -95,6 +96,20 @@ impl BusHost<'_> {
         }
         self.live.mount.bus.stats().dropped(self.live.mount.connector, DropReason::Denied, 1);
         Err(Fault::PublishDenied(NOT_ALLOWED))
+    }
+
+    fn origin(&self) -> Origin {
+        let mut origin = Origin::connector(self.live.mount.connector);
+        origin.session = Some(self.bus.id());
+        origin.client_id = Some(self.bus.client_id().clone());
+        origin.user = self.live.rights.user().cloned();
+        origin
+    }
+
+    /// A publication for a service is also on the bus, where no client hears it: upstreams take it by a rule that names it.
+    fn hand_on(&self, channel: &Channel, payload: &Payload, message: &Inbound<'_>) -> Result<(), Fault> {
+        let Ok(channel) = Channel::new(format!("${channel}")) else { return Ok(()) };
+        publish(&self.live.mount, channel, payload.clone(), message, self.origin())
     }
 }
 

@@ -44,6 +44,7 @@ impl BayeuxServer {
     /// Makes the server and starts its one task. Call it within a tokio runtime.
     #[must_use]
     pub fn new(config: ServerConfig) -> Self {
+        config.bus.reserve(crate::mapping::SERVICES, crate::connector());
         let mount = Arc::new(Mount::new(config));
         let (life, task) = (mount.life.clone(), mount.clone());
         mount.life.spawn("bayeux sessions", async move {

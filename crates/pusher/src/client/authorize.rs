@@ -1,7 +1,7 @@
 //! Leave to subscribe: signed with the secret, or asked for at the authorization endpoint.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{secretbox, settings::Settings};
 use crate::proto::{
@@ -113,17 +113,7 @@ async fn ask(
     socket_id: &str,
     name: &str,
 ) -> Result<Grant, Denied> {
-    let form = [("socket_id", socket_id), ("channel_name", name)];
-    let request = http.post(url.clone()).headers(settings.auth_headers.clone()).form(&form);
-    let passing =
-        |error: reqwest::Error| Denied { reason: format!("authorization: {}", error.without_url()), passing: true };
-    let response = request.send().await.map_err(passing)?;
-    let status = response.status();
-    if !status.is_success() {
-        let passing = status.is_server_error() || matches!(status.as_u16(), 408 | 429);
-        return Err(Denied { reason: format!("authorization: status {status}"), passing });
-    }
-    let answer: Answer = response.json().await.map_err(|_| Denied::by("authorization: the answer has no `auth`"))?;
+    let answer: Answer = post(settings, http, url, &[("socket_id", socket_id), ("channel_name", name)]).await?;
     let key = match answer.shared_secret {
         None => None,
         Some(text) => {
@@ -134,10 +124,49 @@ async fn ask(
     Ok(Grant { auth: Some(answer.auth), channel_data: answer.channel_data, key })
 }
 
+/// A form to one of the endpoints.
+async fn post<T: DeserializeOwned>(
+    settings: &Settings,
+    http: &reqwest::Client,
+    url: &url::Url,
+    form: &[(&str, &str)],
+) -> Result<T, Denied> {
+    let request = http.post(url.clone()).headers(settings.auth_headers.clone()).form(form);
+    let passing =
+        |error: reqwest::Error| Denied { reason: format!("authorization: {}", error.without_url()), passing: true };
+    let response = request.send().await.map_err(passing)?;
+    let status = response.status();
+    if !status.is_success() {
+        let passing = status.is_server_error() || matches!(status.as_u16(), 408 | 429);
+        return Err(Denied { reason: format!("authorization: status {status}"), passing });
+    }
+    response.json().await.map_err(|_| Denied::by("authorization: the answer has no `auth`"))
+}
+
+#[derive(Deserialize)]
+struct UserAnswer {
+    auth: String,
+    user_data: String,
+}
+
 /// The `auth` and `user_data` of a sign-in; `None` where none is configured or nothing can sign it.
-pub(super) fn user(settings: &Settings, socket_id: &str) -> Option<(String, String)> {
-    let (member, secret) = (settings.user.as_ref().filter(|_| settings.sign_in)?, settings.secret.as_ref()?);
+///
+/// # Errors
+/// The endpoint does not give them.
+pub(super) async fn user(
+    settings: &Settings,
+    http: &reqwest::Client,
+    socket_id: &str,
+) -> Result<Option<(String, String)>, Denied> {
+    if !settings.sign_in {
+        return Ok(None);
+    }
+    if let Some(url) = &settings.user_auth_endpoint {
+        let answer: UserAnswer = post(settings, http, url, &[("socket_id", socket_id)]).await?;
+        return Ok(Some((answer.auth, answer.user_data)));
+    }
+    let (Some(member), Some(secret)) = (&settings.user, &settings.secret) else { return Ok(None) };
     let data = user_data(settings, member);
     let signature = sign::sign_parts(secret, &[socket_id, "", "user", "", &data]);
-    Some((format!("{}:{signature}", settings.key), data))
+    Ok(Some((format!("{}:{signature}", settings.key), data)))
 }

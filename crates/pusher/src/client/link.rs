@@ -97,15 +97,26 @@ impl<'a> Link<'a> {
         }
     }
 
+    /// Signs in where that is wanted. Without leave the rest works all the same, and operators see why.
+    async fn sign_in(&mut self) -> Result<(), Over> {
+        match authorize::user(&self.settings, &self.http, &self.socket_id).await {
+            Ok(Some((auth, data))) => self.send(ask::sign_in(&auth, &data)).await,
+            Ok(None) => Ok(()),
+            Err(denied) => {
+                tracing::warn!(reason = denied.reason, "the sign-in is not authorized");
+                self.facts.change(|facts| facts.last_error = Some(denied.reason.clone()));
+                Ok(())
+            }
+        }
+    }
+
     async fn work(&mut self, leave: &mut (impl Future<Output = ()> + Unpin)) -> Result<Over, Over> {
         self.port.up();
         let socket_id = self.socket_id.clone();
         self.facts.change(|facts| facts.socket_id = Some(socket_id));
         self.facts.state(ClientState::Connected);
         self.ping().await?; // the first round trip
-        if let Some((auth, data)) = authorize::user(&self.settings, &self.socket_id) {
-            self.send(ask::sign_in(&auth, &data)).await?;
-        }
+        self.sign_in().await?;
         self.reconcile().await?;
         loop {
             self.pump().await?;

@@ -43,6 +43,7 @@ pub(super) struct Settings {
     /// Without the `/apps/...`.
     pub(super) api: Url,
     pub(super) auth_endpoint: Option<Url>,
+    pub(super) user_auth_endpoint: Option<Url>,
     pub(super) auth_headers: HeaderMap,
     pub(super) user: Option<Member>,
     pub(super) sign_in: bool,
@@ -69,7 +70,11 @@ impl Settings {
             "pusher+wss" | "wss" => true,
             _ => return Err(SetupError::Scheme),
         };
-        let host = url.host_str().filter(|host| !host.is_empty()).ok_or(SetupError::Url("there is no host"))?;
+        let host = match &config.cluster {
+            Some(cluster) => host_of(cluster, url)?,
+            None => url.host_str().unwrap_or_default().to_owned(),
+        };
+        let host = Some(host.as_str()).filter(|host| !host.is_empty()).ok_or(SetupError::Url("there is no host"))?;
         let port = url.port().unwrap_or(if tls { 443 } else { 80 });
         let path = url.path().trim_end_matches('/');
         let (prefix, in_url) = match path.rsplit_once("/app/") {
@@ -83,8 +88,8 @@ impl Settings {
             return Err(SetupError::Option("user_info", "this is no JSON"));
         }
         let user = config.user_id.clone().map(|user_id| Member { user_id, user_info });
-        if config.sign_in && user.is_none() {
-            return Err(SetupError::Option("sign_in", "signing in takes a `user_id`"));
+        if config.sign_in && user.is_none() && config.user_auth_endpoint.is_none() {
+            return Err(SetupError::Option("sign_in", "signing in takes a `user_id` or a `user_auth_endpoint`"));
         }
         Ok(Self {
             host: host.to_owned(),
@@ -96,6 +101,7 @@ impl Settings {
             secret: config.secret.as_ref().map(|secret| secret.expose().to_owned()),
             api: api(config, tls, host, port, prefix)?,
             auth_endpoint: config.auth_endpoint.as_ref().map(|url| url.0.clone()),
+            user_auth_endpoint: config.user_auth_endpoint.as_ref().map(|url| url.0.clone()),
             auth_headers: headers(config)?,
             user,
             sign_in: config.sign_in,
@@ -116,6 +122,16 @@ impl Settings {
         let (host, port, prefix, key) = (&self.host, self.port, &self.prefix, &self.key);
         let version = env!("CARGO_PKG_VERSION");
         format!("{scheme}://{host}:{port}{prefix}/app/{key}?protocol=7&client=ratatosk&version={version}&flash=false")
+    }
+}
+
+fn host_of(cluster: &str, url: &Url) -> Result<String, SetupError> {
+    if url.host_str().is_some_and(|host| !host.is_empty()) {
+        return Err(SetupError::Option("cluster", "the URL names a host already; write pusher+wss:///app/KEY"));
+    }
+    match cluster.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') && !cluster.is_empty() {
+        true => Ok(format!("ws-{cluster}.pusher.com")),
+        false => Err(SetupError::Option("cluster", "this is a short name, such as `eu` or `mt1`")),
     }
 }
 
@@ -175,6 +191,10 @@ mod tests {
             assert!(settings.socket_url(settings.tls).starts_with(&format!("{socket}?protocol=7&")), "{url}");
             assert_eq!(settings.api.as_str(), api);
         }
+        let eu = PusherUpstreamConfig { cluster: Some("eu".into()), ..Default::default() };
+        let settings_eu = settings("pusher+wss:///app/k", &eu).unwrap();
+        assert!(settings_eu.socket_url(true).starts_with("wss://ws-eu.pusher.com:443/app/k?"));
+        assert_eq!(settings_eu.api.as_str(), "https://api-eu.pusher.com/");
         let keyed = PusherUpstreamConfig { key: Some("k2".into()), ..Default::default() };
         assert_eq!(settings("pusher+ws://h:1/", &keyed).unwrap().key, "k2");
     }
@@ -187,6 +207,8 @@ mod tests {
             ("pusher+ws://h/", default()),
             ("pusher+ws://h/app/k", PusherUpstreamConfig { user_info: Some("{".into()), ..default() }),
             ("pusher+ws://h/app/k", PusherUpstreamConfig { sign_in: true, ..default() }),
+            ("pusher+ws://h/app/k", PusherUpstreamConfig { cluster: Some("eu".into()), ..default() }),
+            ("pusher+wss:///app/k", PusherUpstreamConfig { cluster: Some("e.u".into()), ..default() }),
             ("pusher+ws://h/app/k", PusherUpstreamConfig { encryption_master_key: Some("AAAA".into()), ..default() }),
         ] {
             assert!(settings(url, &config).is_err(), "{url}");
