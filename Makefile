@@ -7,8 +7,8 @@ SHELL := bash
 help: ## what can be asked for
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
 
-run: ## build (release) and run the gateway with its defaults
-	cargo run --release --bin ratatosk -- serve
+run: ## build (release) and run the demo: the gateway, a sensor fleet, and a page with four clients
+	cargo run --release --bin ratatosk -- demo
 
 build: ## release binary: target/release/ratatosk
 	cargo build --release --bin ratatosk

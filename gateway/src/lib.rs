@@ -1,6 +1,7 @@
 //! Ratatosk as a library: the configuration, and the gateway that it describes.
 
 pub mod config;
+pub mod demo;
 pub mod logging;
 mod run;
 

@@ -21,6 +21,7 @@ mod rules;
 mod subscription;
 mod upstreams;
 
+pub(crate) use self::page::at as live_page;
 pub use self::{
     gateway::{Addresses, Builder, Extras, Gateway},
     join::join,

@@ -6,5 +6,10 @@ use axum::{Router, response::Html, routing::get};
 const PAGE: &str = include_str!("../../assets/index.html");
 
 pub(super) fn router() -> Router {
-    Router::new().route("/", get(|| async { Html(PAGE) }))
+    at("/")
+}
+
+/// The same page at another path.
+pub(crate) fn at(path: &str) -> Router {
+    Router::new().route(path, get(|| async { Html(PAGE) }))
 }
