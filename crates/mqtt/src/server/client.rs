@@ -11,7 +11,7 @@ use std::{
 
 use parking_lot::Mutex;
 use ratatosk_connector::access::Rights;
-use ratatosk_core::{Delivered, EndReason, Origin, Peer, Run, Session, SessionConfig, peer::Share};
+use ratatosk_core::{Delivered, EndReason, Origin, Peer, Run, Session, SessionConfig, SessionId, peer::Share};
 
 use super::{
     Shared,
@@ -36,7 +36,8 @@ pub(super) struct Client {
     pub(super) session: Mutex<Option<Session>>,
     /// Whether it has a connection: asked by the bus while it holds locks, so it must not need ours.
     pub(super) live: AtomicBool,
-    origin: OnceLock<Origin>,
+    user: Option<Arc<str>>,
+    member: OnceLock<SessionId>,
 }
 
 /// How a connection stands after a flush.
@@ -59,20 +60,26 @@ impl Client {
             state: Mutex::new(state),
             session: Mutex::default(),
             live: AtomicBool::new(false),
-            origin: OnceLock::new(),
+            user: user.clone(),
+            member: OnceLock::new(),
         });
-        let config = SessionConfig { user: user.clone(), ..SessionConfig::client(id.clone(), *CONNECTOR) };
+        let config = SessionConfig { user, ..SessionConfig::client(id, *CONNECTOR) };
         let session = shared.bus.open_session(config, client.clone());
         session.appear_as_client();
-        let origin = Origin { session: Some(session.id()), client_id: Some(id), user, ..Origin::connector(*CONNECTOR) };
-        let _ = client.origin.set(origin); // nobody else has seen the client yet
+        let _ = client.member.set(session.id()); // nobody else has seen the client yet
         *client.session.lock() = Some(session);
         client
     }
 
     /// Where its publications come from.
     pub(super) fn origin(&self) -> Origin {
-        self.origin.get().cloned().unwrap_or_else(|| Origin::connector(*CONNECTOR))
+        let (client_id, user) = (Some(self.id.clone()), self.user.clone());
+        Origin { session: self.member(), client_id, user, ..Origin::connector(*CONNECTOR) }
+    }
+
+    /// Its number on the bus.
+    pub(super) fn member(&self) -> Option<SessionId> {
+        self.member.get().copied()
     }
 
     /// Whether its connection is there: without one it is in no roster, however long its session stays.
@@ -84,12 +91,12 @@ impl Client {
 
     /// Whether another member of the shared subscription is there to deliver in this one's stead.
     pub(super) fn is_replaceable(&self, share: &Share) -> bool {
-        self.origin().session.is_some_and(|member| self.shared.bus.has_other_live(share, member))
+        self.member().is_some_and(|member| self.shared.bus.has_other_live(share, member))
     }
 
     /// Whether a client with these rights may take the session over: a user's session is for that user alone.
     pub(super) fn is_of(&self, rights: &Rights) -> bool {
-        self.origin.get().and_then(|origin| origin.user.as_ref()).is_none_or(|user| rights.user() == Some(user))
+        self.user.as_ref().is_none_or(|user| rights.user() == Some(user))
     }
 
     /// Gives up the subscriptions that the client may no longer have.

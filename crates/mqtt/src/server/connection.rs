@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use ratatosk_connector::access::{Rights, Watch};
-use ratatosk_core::{Channel, EndReason, MonitorEvent, Origin, engine::Stored};
+use ratatosk_core::{Channel, EndReason, MonitorEvent, engine::Stored};
 use tokio::time::Instant;
 
 use super::{
@@ -75,7 +75,6 @@ pub(super) struct Connection {
     pub(super) bridge: bool,
     /// Seconds; 0 for none.
     pub(super) keep_alive: u16,
-    pub(super) origin: Origin,
     pub(super) rest: Rest,
 }
 
@@ -237,7 +236,7 @@ impl Connection {
         if publish.payload.len() * SHARE < self.inbound.read {
             publish.payload = Bytes::copy_from_slice(&publish.payload);
         }
-        match self.shared.bus.publish(mapping::to_publication(publish, channel, self.origin.clone())) {
+        match self.shared.bus.publish(mapping::to_publication(publish, channel, self.client.origin())) {
             Ok(receipt) if receipt.matched => (ReasonCode::SUCCESS, receipt.stored),
             Ok(receipt) => (ReasonCode::NO_MATCHING_SUBSCRIBERS, receipt.stored),
             // The message is known here: to its sender that is as good as delivered.

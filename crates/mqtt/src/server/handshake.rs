@@ -83,12 +83,11 @@ async fn admit(shared: &Arc<Shared>, wire: &Arc<Wire>, already: &[u8]) -> Result
     }
     match registry::attach(shared, opening, &rights, wire, auth_data) {
         Ok(client) => {
-            let (shared, wire, origin) = (shared.clone(), wire.clone(), client.origin());
+            let (shared, wire) = (shared.clone(), wire.clone());
             let ends = Arc::downgrade(&wire);
             let watch = shared.auth.watch(&rights, Box::new(move || expire(&ends)));
             let rest = Rest::new(watch);
-            let connection =
-                Connection { shared, wire, client, inbound, version, rights, bridge, keep_alive, origin, rest };
+            let connection = Connection { shared, wire, client, inbound, version, rights, bridge, keep_alive, rest };
             Ok(Box::new(connection))
         }
         Err(reason @ ReasonCode::NOT_AUTHORIZED) => Err(refuse_for(wire, refusal(reason), EndReason::Denied).await),
@@ -123,7 +122,7 @@ async fn prove(
     inbound: &mut Inbound,
     opening: &Opening,
 ) -> Result<Result<Proved, ReasonCode>, End> {
-    let method = opening.link.auth_method.clone().unwrap_or_default();
+    let method = opening.link.auth_method.as_deref().cloned().unwrap_or_default();
     let Some(mut exchange) = shared.auth.methods().and_then(|methods| methods.begin(&method)) else {
         return Ok(Err(ReasonCode::BAD_AUTH_METHOD));
     };

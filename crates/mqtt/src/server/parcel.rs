@@ -51,7 +51,7 @@ impl Orphans {
 
     /// Gives them to other members, in order. To be called without locks.
     pub(super) fn deal(self, client: &Client) {
-        let Some(member) = client.origin().session else { return };
+        let Some(member) = client.member() else { return };
         let mut rest = self.0;
         while let Some((share, _)) = rest.first() {
             let share = share.clone();

@@ -77,7 +77,8 @@ pub(super) struct State {
     pub(super) gone: bool,
     /// The client is a gateway: what it gets says which gateways that passed.
     pub(super) peer: Option<Box<PeerGateway>>,
-    backfill: VecDeque<Item<Parcel>>,
+    /// Retained messages for new subscriptions, while there are some.
+    backfill: Option<Box<VecDeque<Item<Parcel>>>>,
 }
 
 impl State {
@@ -94,7 +95,7 @@ impl State {
             kept: None,
             gone: false,
             peer: None,
-            backfill: VecDeque::new(),
+            backfill: None,
         }
     }
 
@@ -104,15 +105,16 @@ impl State {
     }
 
     fn is_held(&self) -> bool {
-        self.subscribing || !self.backfill.is_empty()
+        self.subscribing || self.backfill.is_some()
     }
 
     /// Retained messages for a new subscription. Answers how many there was no room for.
     pub(super) fn push_backfill(&mut self, items: impl Iterator<Item = Item<Parcel>>) -> u64 {
         let mut refused = 0;
         for item in items {
-            if self.backfill.len() < MOST_BACKFILL {
-                self.backfill.push_back(item);
+            let backfill = self.backfill.get_or_insert_default();
+            if backfill.len() < MOST_BACKFILL {
+                backfill.push_back(item);
             } else {
                 refused += 1;
             }
@@ -121,7 +123,7 @@ impl State {
     }
 
     pub(super) fn forget_backfill(&mut self) {
-        self.backfill = VecDeque::new();
+        self.backfill = None;
         self.subscribing = false;
     }
 
@@ -263,15 +265,17 @@ impl State {
     }
 
     fn fill(&mut self, now: Instant, scratch: &mut Scratch, tally: &mut Tally) {
-        while scratch.len() < GATHER {
-            let Some(item) = self.backfill.pop_front() else { break };
-            if let Some(item) = self.machine.deliver_first(item, now, scratch, tally) {
-                self.backfill.push_front(item);
-                return;
+        if let Some(backfill) = &mut self.backfill {
+            while scratch.len() < GATHER {
+                let Some(item) = backfill.pop_front() else { break };
+                if let Some(item) = self.machine.deliver_first(item, now, scratch, tally) {
+                    backfill.push_front(item);
+                    return;
+                }
             }
         }
-        if self.backfill.is_empty() {
-            self.backfill = VecDeque::new();
+        if self.backfill.as_ref().is_none_or(|backfill| backfill.is_empty()) {
+            self.backfill = None;
             let room = GATHER.saturating_sub(scratch.len()) as u64;
             self.machine.pump(now, room, scratch, tally);
         }

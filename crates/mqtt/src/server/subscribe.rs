@@ -4,7 +4,7 @@ use std::{num::NonZeroU32, sync::Arc};
 
 use ratatosk_core::{Filter, Message, MonitorEvent, SubscribeOptions, stats::DropReason};
 
-use super::{connection::Connection, parcel::Parcel, state::State};
+use super::{connection::Connection, parcel::Parcel};
 use crate::{
     mapping::{self, CONNECTOR},
     proto::{
@@ -117,7 +117,7 @@ impl Connection {
     }
 
     fn is_for(&self, made: &Made, message: &Message) -> bool {
-        !(made.options.no_local && message.origin.session == self.origin.session)
+        !(made.options.no_local && message.origin.session == self.client.member())
     }
 
     /// Unsubscribes filter by filter and answers with UNSUBACK.

@@ -19,7 +19,7 @@ pub struct Link {
     /// Whether it wants reason strings and user properties in answers.
     pub problem_info: bool,
     /// The method of its enhanced authentication.
-    pub auth_method: Option<ByteString>,
+    pub auth_method: Option<Box<ByteString>>,
     /// Seconds that its session outlives it.
     pub session_expiry: u32,
     pub(super) aliases_in: Option<Box<AliasesIn>>,

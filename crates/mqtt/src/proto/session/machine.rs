@@ -5,6 +5,7 @@ use super::{
     alias::{AliasesIn, AliasesOut},
     flight::{Flights, Resend},
     queue::{Pushed, Queue},
+    traffic::Traffic,
 };
 use crate::proto::codec::{
     Ack, Auth, Copy, Disconnect, Packet, Publish, Qos, ReasonCode, Sink, Subscribe, TemplateKind, Unsubscribe, Version,
@@ -37,17 +38,16 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Machine<M> {
     link: Option<Link>,
-    flights: Flights<M>,
-    queue: Queue<M>,
-    /// Packet identifiers of QoS 2 publications that the client has not released, ascending.
-    received: Vec<u16>,
+    bounds: Bounds,
+    /// Made when first needed: most sessions have nothing in flight and nothing that waits.
+    traffic: Option<Box<Traffic<M>>>,
 }
 
 impl<M: Outgoing> Machine<M> {
     /// A session without a connection and without a past.
     #[must_use]
     pub fn new(bounds: Bounds) -> Self {
-        Self { link: None, flights: Flights::default(), queue: Queue::new(bounds), received: Vec::new() }
+        Self { link: None, bounds, traffic: None }
     }
 
     /// A session without a connection that goes on where another life of it ended.
@@ -57,14 +57,20 @@ impl<M: Outgoing> Machine<M> {
         for item in past.waiting {
             queue.push(item);
         }
-        Self { link: None, flights: Flights::resume(past.flights), queue, received: past.received }
+        let traffic = Traffic { flights: Flights::resume(past.flights), queue, received: past.received };
+        Self { link: None, bounds, traffic: Some(Box::new(traffic)) }
     }
 
     /// What another life of this session would have to know.
     #[must_use]
     pub fn past(&self) -> Past<M> {
-        let waiting = self.queue.acked().cloned().collect();
-        Past { flights: self.flights.list(), waiting, received: self.received.clone() }
+        let Some(Traffic { flights, queue, received }) = self.traffic.as_deref() else { return Past::default() };
+        let waiting = queue.acked().cloned().collect();
+        Past { flights: flights.list(), waiting, received: received.clone() }
+    }
+
+    fn traffic(&mut self) -> &mut Traffic<M> {
+        Traffic::of(&mut self.traffic, self.bounds)
     }
 
     /// The present connection.
@@ -76,13 +82,13 @@ impl<M: Outgoing> Machine<M> {
     /// How many messages wait and how many are in flight.
     #[must_use]
     pub fn depth(&self) -> (usize, usize) {
-        (self.queue.len(), self.flights.len())
+        self.traffic.as_ref().map_or((0, 0), |traffic| (traffic.queue.len(), traffic.flights.len()))
     }
 
     /// How many bytes wait.
     #[must_use]
     pub fn queued_bytes(&self) -> usize {
-        self.queue.bytes()
+        self.traffic.as_ref().map_or(0, |traffic| traffic.queue.bytes())
     }
 
     /// A connection takes the session; the next [`Machine::pump`] resends what is in flight, in order.
@@ -94,16 +100,22 @@ impl<M: Outgoing> Machine<M> {
     /// The connection is gone. What is in flight and waits with QoS 1 and 2 stays.
     pub fn disconnect(&mut self) -> Option<Link> {
         let link = self.link.take();
-        self.flights.ground();
-        self.queue.forget_plain();
+        if let Some(traffic) = &mut self.traffic {
+            traffic.flights.ground();
+            traffic.queue.forget_plain();
+            if traffic.is_idle() {
+                self.traffic = None;
+            }
+        }
         link
     }
 
     /// Takes out messages that `which` names and that this client does not have yet, oldest first: those that wait, and with
     /// `unacknowledged` also those sent with QoS 1. What was begun with QoS 2 stays.
     pub fn withdraw(&mut self, unacknowledged: bool, which: impl Fn(&M) -> bool) -> Vec<M> {
-        let mut taken = if unacknowledged { self.flights.withdraw(&which) } else { Vec::new() };
-        taken.extend(self.queue.withdraw(&which));
+        let Some(traffic) = &mut self.traffic else { return Vec::new() };
+        let mut taken = if unacknowledged { traffic.flights.withdraw(&which) } else { Vec::new() };
+        taken.extend(traffic.queue.withdraw(&which));
         taken
     }
 
@@ -115,10 +127,10 @@ impl<M: Outgoing> Machine<M> {
         let Some(version) = self.link.as_ref().map(|link| link.version) else { return Ok(Event::None) };
         match packet {
             Packet::Publish(publish) => return self.publish(publish, version, out),
-            Packet::Puback(ack) => self.flights.acked(ack.packet_id)?,
+            Packet::Puback(ack) => self.traffic().flights.acked(ack.packet_id)?,
             Packet::Pubrec(ack) => self.pubrec(&ack, version, out)?,
             Packet::Pubrel(ack) => self.pubrel(ack.packet_id, version, out),
-            Packet::Pubcomp(ack) => self.flights.completed(ack.packet_id)?,
+            Packet::Pubcomp(ack) => self.traffic().flights.completed(ack.packet_id)?,
             Packet::Subscribe(subscribe) => return Ok(Event::Subscribe(subscribe)),
             Packet::Unsubscribe(unsubscribe) => return Ok(Event::Unsubscribe(unsubscribe)),
             Packet::Pingreq => put(&Packet::Pingresp, version, out),
@@ -141,10 +153,11 @@ impl<M: Outgoing> Machine<M> {
             Qos::AtMostOnce => {}
             Qos::AtLeastOnce => put(&Packet::Puback(Ack::new(id, reason)), version, out),
             Qos::ExactlyOnce => {
+                let received = &mut self.traffic().received;
                 if !reason.is_failure()
-                    && let Err(at) = self.received.binary_search(&id.get())
+                    && let Err(at) = received.binary_search(&id.get())
                 {
-                    self.received.insert(at, id.get());
+                    received.insert(at, id.get());
                 }
                 put(&Packet::Pubrec(Ack::new(id, reason)), version, out);
             }
@@ -162,21 +175,25 @@ impl<M: Outgoing> Machine<M> {
     #[must_use]
     pub fn shares(&self) -> Option<(TemplateKind, u32)> {
         let link = self.link.as_ref()?;
-        let plain = link.aliases_out.is_none() && !self.queue.has_plain();
+        let plain =
+            link.aliases_out.is_none() && self.traffic.as_ref().is_none_or(|traffic| !traffic.queue.has_plain());
         plain.then(|| (TemplateKind::of(link.version, Qos::AtMostOnce), link.max_packet))
     }
 
     /// Delivers a message: writes it, or lets it wait. `room` is whether the socket takes more.
     pub fn deliver(&mut self, item: Item<M>, now: Instant, room: bool, out: &mut impl Sink, tally: &mut Tally) {
         let acked = item.qos != Qos::AtMostOnce;
-        let write_now = room
-            && self.link.as_ref().is_some_and(|link| {
-                if acked { !self.queue.has_acked() && self.flights.open(link.window) } else { !self.queue.has_plain() }
-            });
+        let traffic = self.traffic.as_deref();
+        let may_go = |link: &Link| match traffic {
+            Some(traffic) if acked => !traffic.queue.has_acked() && traffic.flights.open(link.window),
+            Some(traffic) => !traffic.queue.has_plain(),
+            None => true,
+        };
+        let write_now = room && self.link.as_ref().is_some_and(may_go);
         if write_now {
             self.send(item, now, out, tally);
         } else if acked || self.link.is_some() {
-            match self.queue.push(item) {
+            match self.traffic().queue.push(item) {
                 Pushed::Queued => {}
                 Pushed::Dropped(count) => tally.full += count,
                 Pushed::Overflow => {
@@ -198,7 +215,7 @@ impl<M: Outgoing> Machine<M> {
         tally: &mut Tally,
     ) -> Option<Item<M>> {
         let window = self.link.as_ref()?.window;
-        if item.qos != Qos::AtMostOnce && !self.flights.open(window) {
+        if item.qos != Qos::AtMostOnce && !self.traffic().flights.open(window) {
             return Some(item);
         }
         self.send(item, now, out, tally);
@@ -208,11 +225,10 @@ impl<M: Outgoing> Machine<M> {
     /// Whether [`Machine::pump`] has something to do, were there room in the socket.
     #[must_use]
     pub fn wants_pump(&self) -> bool {
-        self.link.as_ref().is_some_and(|link| {
-            self.queue.has_plain()
-                || self.flights.has_unsent()
-                || (self.queue.has_acked() && self.flights.open(link.window))
-        })
+        let (Some(link), Some(traffic)) = (&self.link, &self.traffic) else { return false };
+        traffic.queue.has_plain()
+            || traffic.flights.has_unsent()
+            || (traffic.queue.has_acked() && traffic.flights.open(link.window))
     }
 
     /// Writes what waits, as far as the client's window allows and until about `room` bytes are written:
@@ -221,11 +237,12 @@ impl<M: Outgoing> Machine<M> {
         let Some((window, version)) = self.link.as_ref().map(|link| (link.window, link.version)) else { return };
         let start = tally.bytes;
         while tally.bytes - start < room {
-            match self.flights.resend(window) {
+            let Some(traffic) = &mut self.traffic else { return };
+            match traffic.flights.resend(window) {
                 Resend::Publish(id, item) => self.resend(id, &item, now, out, tally),
                 Resend::Release(id) => put(&Packet::Pubrel(Ack::new(id, ReasonCode::SUCCESS)), version, out),
                 Resend::Later => return,
-                Resend::Nothing => match self.queue.pop(self.flights.open(window)) {
+                Resend::Nothing => match traffic.queue.pop(traffic.flights.open(window)) {
                     Some(item) => self.send(item, now, out, tally),
                     None => return,
                 },
@@ -266,7 +283,7 @@ impl<M: Outgoing> Machine<M> {
         tally.sent += 1;
         tally.bytes += template.len_of(&copy) as u64;
         if item.qos != Qos::AtMostOnce {
-            copy.packet_id = Some(self.flights.start(item));
+            copy.packet_id = Some(Traffic::of(&mut self.traffic, self.bounds).flights.start(item));
         }
         template.write(&copy, out);
     }
@@ -292,7 +309,7 @@ impl<M: Outgoing> Machine<M> {
             }
             _ => {
                 tally.too_large += 1;
-                self.flights.finish(id);
+                self.traffic().flights.finish(id);
             }
         }
     }
@@ -304,11 +321,12 @@ impl<M: Outgoing> Machine<M> {
             aliases.resolve(alias, link.alias_maximum, &mut publish.topic)?;
         }
         if let (Qos::ExactlyOnce, Some(id)) = (publish.qos, publish.packet_id) {
-            if self.received.binary_search(&id.get()).is_ok() {
+            let received = &Traffic::of(&mut self.traffic, self.bounds).received;
+            if received.binary_search(&id.get()).is_ok() {
                 put(&Packet::Pubrec(Ack::new(id, ReasonCode::SUCCESS)), version, out);
                 return Ok(Event::None);
             }
-            if self.received.len() >= usize::from(link.receive_maximum) {
+            if received.len() >= usize::from(link.receive_maximum) {
                 return Err(Fault::ReceiveMaximum);
             }
         }
@@ -317,25 +335,26 @@ impl<M: Outgoing> Machine<M> {
 
     fn pubrec(&mut self, ack: &Ack, version: Version, out: &mut impl Sink) -> Result<(), Fault> {
         if ack.reason.is_failure() {
-            self.flights.finish(ack.packet_id);
+            self.traffic().flights.finish(ack.packet_id);
             return Ok(());
         }
-        let known = self.flights.received(ack.packet_id)?;
+        let known = self.traffic().flights.received(ack.packet_id)?;
         let reason = if known || !version.is_v5() { ReasonCode::SUCCESS } else { ReasonCode::PACKET_ID_NOT_FOUND };
         put(&Packet::Pubrel(Ack::new(ack.packet_id, reason)), version, out);
         Ok(())
     }
 
     fn pubrel(&mut self, id: NonZeroU16, version: Version, out: &mut impl Sink) {
-        let found = self.received.binary_search(&id.get());
+        let received = &mut self.traffic().received;
+        let found = received.binary_search(&id.get());
         let mut reason = ReasonCode::SUCCESS;
         match found {
-            Ok(at) => drop(self.received.remove(at)),
+            Ok(at) => drop(received.remove(at)),
             Err(_) if version.is_v5() => reason = ReasonCode::PACKET_ID_NOT_FOUND,
             Err(_) => {}
         }
-        if self.received.is_empty() {
-            self.received = Vec::new();
+        if received.is_empty() {
+            *received = Vec::new();
         }
         put(&Packet::Pubcomp(Ack::new(id, reason)), version, out);
     }
@@ -351,7 +370,7 @@ impl<M: Outgoing> Machine<M> {
     }
 
     fn auth(&self, auth: Auth) -> Result<Event, Fault> {
-        match self.link.as_ref().and_then(|link| link.auth_method.as_ref()) {
+        match self.link.as_ref().and_then(|link| link.auth_method.as_deref()) {
             None => Err(Fault::UnexpectedAuth),
             Some(method) if auth.method.as_ref() == Some(method) => Ok(Event::Auth(auth)),
             Some(_) => Err(Fault::AuthMethod),

@@ -13,6 +13,7 @@ mod machine;
 mod opening;
 mod outgoing;
 mod queue;
+mod traffic;
 
 #[cfg(test)]
 mod tests;

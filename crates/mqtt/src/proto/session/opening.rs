@@ -110,7 +110,7 @@ impl Opening {
         link.receive_maximum = if version.is_v5() { offer.receive_maximum.get() } else { u16::MAX };
         link.alias_maximum = offer.topic_alias_maximum;
         link.problem_info = asked.request_problem_info.unwrap_or(true);
-        link.auth_method = asked.auth_method;
+        link.auth_method = asked.auth_method.map(Box::new);
         link.session_expiry = asked_expiry.min(offer.session_expiry_max);
         Ok(Self {
             client_id: if assigned { fresh() } else { connect.client_id },
@@ -141,7 +141,7 @@ impl Opening {
             properties.assigned_client_id = self.assigned.then(|| self.client_id.clone());
             properties.topic_alias_maximum = Some(offer.topic_alias_maximum).filter(|max| *max > 0);
             properties.server_keep_alive = self.server_keep_alive;
-            properties.auth_method = self.link.auth_method.clone();
+            properties.auth_method = self.link.auth_method.as_deref().cloned();
         }
         Connack { session_present, reason: ReasonCode::SUCCESS, properties }
     }

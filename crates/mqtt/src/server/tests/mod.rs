@@ -12,6 +12,7 @@ mod faults;
 mod kept;
 mod sessions;
 mod sharing;
+mod sizes;
 mod subscribing;
 mod web;
 mod wills;

@@ -117,7 +117,7 @@ fn authentication_steps() {
     };
     let mut plain = machine(v5());
     assert_eq!(receive(&mut plain, auth("A")).unwrap_err(), Fault::UnexpectedAuth);
-    let mut enhanced = machine(Link { auth_method: Some("A".into()), ..v5() });
+    let mut enhanced = machine(Link { auth_method: Some(Box::new("A".into())), ..v5() });
     assert!(matches!(receive(&mut enhanced, auth("A")).unwrap().0, Event::Auth(_)));
     assert_eq!(receive(&mut enhanced, auth("B")).unwrap_err(), Fault::AuthMethod);
 }
