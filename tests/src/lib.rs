@@ -5,6 +5,7 @@
 //! builds it first. Every server listens on a free loopback port of its own, so tests run side by side in any order.
 
 pub mod bayeux;
+pub mod command;
 pub mod gateway;
 pub mod http;
 pub mod metrics;
