@@ -167,20 +167,21 @@ impl Socket {
         }
     }
 
-    /// Waits until [`Socket::try_read`] may find something.
+    /// Waits until [`Socket::try_read`] may find something. One task at a time may wait: a future that leaves the waiting to
+    /// the reactor's own slot is smaller by what idle connections are many of.
     ///
     /// # Errors
     /// The connection is gone.
     pub async fn readable(&self) -> io::Result<()> {
-        self.tcp().readable().await
+        std::future::poll_fn(|context| self.poll_readable(context)).await
     }
 
-    /// Waits until [`Socket::try_write`] may take something.
+    /// Waits until [`Socket::try_write`] may take something; one task at a time, too.
     ///
     /// # Errors
     /// The connection is gone.
     pub async fn writable(&self) -> io::Result<()> {
-        self.tcp().writable().await
+        std::future::poll_fn(|context| self.poll_writable(context)).await
     }
 
     /// [`Socket::readable`] for a future written by hand.

@@ -9,6 +9,7 @@ use ratatosk_connector::{
     stream::{Stream, StreamConfig, StreamPeer},
 };
 use ratatosk_core::{EndReason, MonitorEvent, Peer, SessionConfig};
+use tokio::time::Instant;
 
 use super::{
     Server,
@@ -18,13 +19,21 @@ use super::{
 };
 use crate::proto::encoder::{encode_comment, encode_retry};
 
-/// Serves one stream from its first byte to its last.
-pub(super) async fn run(server: Server, taken: Taken, wanted: Wanted, rights: Rights, http_head: Bytes) {
+/// What a stream begins with.
+pub(super) struct Opening {
+    pub(super) wanted: Wanted,
+    pub(super) rights: Rights,
+    /// The head of the answer.
+    pub(super) head: Bytes,
+}
+
+/// Serves one stream from its first byte to its last. What only the beginning needs is boxed, so that it is not carried
+/// through the life of the stream.
+pub(super) async fn run(server: Server, begins: Box<(Taken, Opening)>) {
     let (connector, bus) = (server.0.connector, server.0.bus.clone());
     bus.monitor().emit(MonitorEvent::ConnectionOpened { connector });
-    // Boxed, so that what only the beginning needs is not carried through the life of the stream.
-    let permit = taken.permit();
-    let (stream, token) = Box::pin(begin(&server, taken, wanted, rights, http_head)).await;
+    let permit = begins.0.permit();
+    let (stream, token) = Box::pin(begin(&server, begins)).await;
     let reason = live(&server, &stream.peer, token).await;
     stream.peer.end(reason);
     let mut last_words = BytesMut::new();
@@ -37,13 +46,8 @@ pub(super) async fn run(server: Server, taken: Taken, wanted: Wanted, rights: Ri
     bus.monitor().emit(MonitorEvent::ConnectionClosed { connector, reason });
 }
 
-async fn begin(
-    server: &Server,
-    taken: Taken,
-    wanted: Wanted,
-    rights: Rights,
-    http_head: Bytes,
-) -> (Stream, Option<Box<Token>>) {
+async fn begin(server: &Server, begins: Box<(Taken, Opening)>) -> (Stream, Option<Box<Token>>) {
+    let (taken, Opening { wanted, rights, head: http_head }) = *begins;
     let bus = &server.0.bus;
     let frame = Arc::new(server.frame(&wanted));
     let outbox = server.outbox_of(&wanted);
@@ -66,18 +70,22 @@ pub(super) async fn live(server: &Server, peer: &StreamPeer, token: Option<Box<T
     let mut closing = pin!(server.0.life.closing());
     // Boxed where there is one: most streams have none, and idle ones are many.
     let mut expiry = token.map(|token| Box::pin(expired(peer, token)));
-    let mut lifetime = pin!(tokio::time::sleep(server.lifetime()));
-    let mut heartbeat = pin!(tokio::time::sleep(server.0.heartbeat));
+    let begun = Instant::now();
+    let end = begun + server.lifetime();
+    let mut timer = pin!(tokio::time::sleep_until(end.min(begun + server.0.heartbeat)));
     loop {
         tokio::select! {
             reason = &mut serve => return reason,
             reason = &mut gone => return reason,
             () = &mut closing => return EndReason::Drain,
-            () = &mut lifetime => return EndReason::Lifetime,
             () = either(&mut expiry) => return EndReason::Expired,
-            () = &mut heartbeat => {
+            () = &mut timer => {
+                let now = Instant::now();
+                if now >= end {
+                    return EndReason::Lifetime;
+                }
                 peer.send(heartbeat_frame());
-                heartbeat.as_mut().reset(tokio::time::Instant::now() + server.0.heartbeat);
+                timer.as_mut().reset(end.min(now + server.0.heartbeat));
             }
         }
     }

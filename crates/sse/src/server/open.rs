@@ -49,7 +49,8 @@ pub(super) async fn handle(
             // A stream that is paced is pulled: hyper's body does that.
             Some(Extension(takeover)) if wanted.max_rate.is_none() => {
                 let head = head(&stream_headers(&server, &headers));
-                takeover.take(move |taken| life::run(server, taken, wanted, rights, head)).await
+                let opening = life::Opening { wanted, rights, head };
+                takeover.take(move |taken| life::run(server, Box::new((taken, opening)))).await
             }
             _ => {
                 let headers = stream_headers(&server, &headers);
