@@ -128,6 +128,16 @@ impl Client {
         state.machine.receive(packet, out).map_err(Received::Fault)
     }
 
+    /// Takes the plain PUBACKs that received bytes begin with: how many bytes they are.
+    pub(super) fn acknowledge(&self, wire: &Arc<Wire>, bytes: &[u8]) -> Result<usize, Received> {
+        let mut state = self.state.lock();
+        if !state.is_on(wire) {
+            return Err(Received::Elsewhere);
+        }
+        self.shared.keeper.note_messages(self, &mut state);
+        state.machine.acknowledge(bytes).map_err(Received::Fault)
+    }
+
     /// Answers a publication.
     pub(super) fn published(&self, qos: Qos, id: Option<NonZeroU16>, reason: ReasonCode, out: &mut Vec<u8>) {
         if qos != Qos::AtMostOnce {

@@ -148,10 +148,10 @@ impl Connection {
     /// Reads until nothing is there. True if there was something.
     async fn read(&mut self) -> Result<bool, End> {
         for reads in 0.. {
-            match self.inbound.read(&self.wire)? {
+            match self.read_once()? {
                 Read::Blocked => return Ok(reads > 0),
                 Read::Some if self.packets().await?.backlog > BACKLOG => return Ok(true),
-                Read::Some => {}
+                Read::Some | Read::Done => {}
             }
             if reads % READS == READS - 1 {
                 tokio::task::yield_now().await;
@@ -161,6 +161,30 @@ impl Connection {
             }
         }
         Ok(true)
+    }
+
+    fn read_once(&mut self) -> Result<Read, End> {
+        let Self { shared, client, wire, inbound, .. } = self;
+        let mut refused = None;
+        let read = inbound.read(wire, |bytes| match client.acknowledge(wire, bytes) {
+            Ok(0) => 0,
+            Ok(taken) => {
+                shared.counters.read(taken, taken as u64 / 4);
+                taken
+            }
+            Err(reason) => {
+                refused = Some(reason);
+                bytes.len()
+            }
+        })?;
+        refused.map_or(Ok(read), |reason| Err(self.refused(reason)))
+    }
+
+    fn refused(&self, reason: Received) -> End {
+        match reason {
+            Received::Elsewhere => End::silent(EndReason::TakenOver),
+            Received::Fault(fault) => self.fault(fault),
+        }
     }
 
     /// Handles all packets of what was read, and sends the answers in one write.
@@ -178,11 +202,7 @@ impl Connection {
     async fn handle(&mut self, answers: &mut Vec<u8>, count: &mut u64) -> Result<(), End> {
         while let Some(packet) = self.inbound.next().map_err(|error| self.fault(error.into()))? {
             *count += 1;
-            let event = match self.client.receive(&self.wire, packet, answers) {
-                Ok(event) => event,
-                Err(Received::Elsewhere) => return Err(End::silent(EndReason::TakenOver)),
-                Err(Received::Fault(fault)) => return Err(self.fault(fault)),
-            };
+            let event = self.client.receive(&self.wire, packet, answers).map_err(|reason| self.refused(reason))?;
             match event {
                 Event::None => {}
                 Event::Publish(publish) => self.publish(*publish, answers),

@@ -37,6 +37,8 @@ struct Framed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Read {
     Some,
+    /// Something that is dealt with already.
+    Done,
     /// Nothing is there now.
     Blocked,
 }
@@ -51,14 +53,20 @@ impl Inbound {
         Ok(inbound)
     }
 
-    /// Reads what is there, once.
-    pub(super) fn read(&mut self, wire: &Wire) -> Result<Read, End> {
+    /// Reads what is there, once. `early` may deal with whole packets at its beginning, and says how many bytes they are.
+    pub(super) fn read(&mut self, wire: &Wire, early: impl FnOnce(&[u8]) -> usize) -> Result<Read, End> {
         READ_BUFFER.with_borrow_mut(|buffer| {
             buffer.resize(READ, 0);
             match wire.socket.try_read(buffer) {
                 Ok(0) => Err(End::silent(EndReason::Closed)),
                 Ok(count) => {
-                    self.take(wire, buffer.get(..count).unwrap_or_default())?;
+                    let bytes = buffer.get(..count).unwrap_or_default();
+                    let is_start = self.frames.is_none() && self.buffer.is_empty();
+                    let dealt_with = if is_start { early(bytes) } else { 0 };
+                    match bytes.get(dealt_with..) {
+                        None | Some([]) => return Ok(Read::Done),
+                        Some(rest) => self.take(wire, rest)?,
+                    }
                     Ok(Read::Some)
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Read::Blocked),
@@ -97,7 +105,7 @@ impl Inbound {
             if let Some(end) = wire.ended() {
                 return Err(end);
             }
-            if self.read(wire)? == Read::Blocked && wire.socket.readable().await.is_err() {
+            if self.read(wire, |_| 0)? == Read::Blocked && wire.socket.readable().await.is_err() {
                 return Err(End::silent(EndReason::Io));
             }
         }

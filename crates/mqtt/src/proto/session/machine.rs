@@ -143,6 +143,23 @@ impl<M: Outgoing> Machine<M> {
         Ok(Event::None)
     }
 
+    /// Takes the plain PUBACKs that received bytes begin with, without making packets of them: most of what a subscriber with
+    /// QoS 1 sends. Answers how many bytes they were; what follows is for the decoder.
+    ///
+    /// # Errors
+    /// [`Fault`]: the connection is to be closed with its reason.
+    pub fn acknowledge(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
+        const PUBACK: u8 = 0x40;
+        let (mut rest, mut taken) = (bytes, 0);
+        while let [PUBACK, 2, high, low, next @ ..] = rest
+            && let Some(id) = NonZeroU16::new(u16::from_be_bytes([*high, *low]))
+        {
+            self.traffic().flights.acked(id)?;
+            (rest, taken) = (next, taken + 4);
+        }
+        Ok(taken)
+    }
+
     /// Answers a publication of the client's that was handed out as [`Event::Publish`].
     pub fn published(&mut self, qos: Qos, id: Option<NonZeroU16>, reason: ReasonCode, out: &mut impl Sink) {
         let (Some(link), Some(id)) = (&self.link, id) else { return };

@@ -197,3 +197,20 @@ fn packet_identifiers_go_round_and_skip_those_in_use() {
         }
     }
 }
+
+#[test]
+fn plain_acknowledgements_are_taken_from_the_bytes() {
+    let mut machine = machine(v5());
+    for number in 1..=3 {
+        deliver(&mut machine, item(Note::new("t", number.to_string()), Qos::AtLeastOnce), 0);
+    }
+    // Two known ones, an unknown one, half of one more.
+    assert_eq!(machine.acknowledge(b"\x40\x02\x00\x01\x40\x02\x00\x03\x40\x02\x00\x63\x40\x02"), Ok(12));
+    assert_eq!(machine.depth(), (0, 1));
+    // Identifier 0 and longer forms are the decoder's to judge.
+    assert_eq!(machine.acknowledge(b"\x40\x02\x00\x00"), Ok(0));
+    assert_eq!(machine.acknowledge(b"\x40\x03\x00\x02\x10"), Ok(0));
+    assert_eq!(machine.acknowledge(b"\xC0\x00"), Ok(0));
+    deliver(&mut machine, item(Note::new("t", "x"), Qos::ExactlyOnce), 0);
+    assert_eq!(machine.acknowledge(b"\x40\x02\x00\x04"), Err(Fault::WrongAck));
+}
