@@ -456,3 +456,58 @@ fn a_reader_that_stops_early_is_no_failure() {
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
+
+const RULES: &str = "[auth]\n[auth.jwt]\nsecret = 'a shared secret of thirty-two bytes and more'\n[[auth.users]]\nname = 'ann'\npassword = 'plain:x'\ngroups = ['staff']\n[[auth.rules]]\nwho = { groups = ['staff'] }\nmay = ['publish', 'subscribe']\non = ['lab/#']\n[[auth.rules]]\nmay = ['subscribe']\non = ['users/{user}/#']\n";
+
+#[test]
+fn rules_that_cannot_work_are_found() {
+    Trial::check(RULES).prints("ok");
+    let shadowed = format!(
+        "{RULES}[[auth.rules]]\nwho = {{ users = ['joe'], groups = ['staff'] }}\nmay = ['publish']\non = ['lab/secret']\neffect = 'deny'\n"
+    );
+    Trial::check(&shadowed).faults([("gateway.toml:15: auth.rules #3", "auth.rules[0] decides all of it before")]);
+    let wrong = "[auth]\n[[auth.rules]]\nwho = { connectors = ['mqt'], addresses = ['10.0.0.0/40'] }\nmay = []\non = ['a/#/b', 'x/{name}']\n";
+    Trial::check(wrong).faults([
+        ("gateway.toml:3: [[auth.rules]] #1 .who.connectors #1", "\"mqt\" is no connector"),
+        ("gateway.toml:3: [[auth.rules]] #1 .who.addresses #1", "no block of addresses"),
+        ("gateway.toml:4: [[auth.rules]] #1 .may", "can never match"),
+        ("gateway.toml:5: [[auth.rules]] #1 .on #1", "`#` may only be the last level"),
+    ]);
+    Trial::check("[auth]\n[[auth.rules]]\nwho = { users = ['joe'] }\nmay = ['publish']\non = ['a']\n")
+        .faults([("gateway.toml:2: auth.rules #1", "\"joe\" is none of auth.users")]);
+    Trial::check("[auth.jwt]\nsecret = 'short'\n").faults([("gateway.toml:2: auth.jwt.secret", "at least 32 bytes")]);
+    Trial::check("[auth.jwt]\njwks = 'http://keys.example/k'\n")
+        .faults([("gateway.toml:2: auth.jwt.jwks", "unprotected")]);
+    Trial::check("[auth.jwt]\nissuers = ['x']\n").faults([("gateway.toml:1: auth.jwt", "exactly one of")]);
+}
+
+#[test]
+fn a_channel_is_explained_with_a_token_of_our_own() {
+    let text = format!(
+        "{RULES}[[upstreams]]\nname = 'factory'\nkind = 'mqtt'\nurl = 'mqtt://127.0.0.1:1'\nin = [{{ from = 'up/#', to = 'lab/#' }}]\n"
+    );
+    let token = Trial::new("token").file("gateway.toml", &text).args(["--user", "joe", "--group", "staff"]).run();
+    let token = token.prints(".").out.trim().to_owned();
+    let said = Trial::new("explain").file("gateway.toml", &text).args(["lab/a b", "--as", &token]).run();
+    said.prints("bayeux  /lab/a~20b")
+        .prints("pusher  lab.a=20b  (application demo)")
+        .prints("sse     /sse?channel=lab%2Fa+b")
+        .prints("factory (mqtt)  brings it from up/a b, by the in rule up/# -> lab/#")
+        .prints("auth.rules[0]  allows publish, subscribe to groups staff on lab/#")
+        .prints("As joe")
+        .prints("mqtt    may publish (auth.rules[0]); may subscribe (auth.rules[0]); may not see who is there (no rule allows it)");
+    Trial::new("explain")
+        .file("gateway.toml", &text)
+        .args(["users/ann/x", "--as", "ann"])
+        .run()
+        .prints("http    may not publish (no rule allows it); may subscribe (auth.rules[1])");
+    Trial::new("explain").args(["a"]).run().prints("there is no [auth]: everyone may do everything");
+    let narrow =
+        Trial::new("token").file("gateway.toml", &text).args(["-u", "joe", "-g", "staff", "--publish", "lab/x"]).run();
+    let narrow = narrow.prints(".").out.trim().to_owned();
+    Trial::new("explain")
+        .file("gateway.toml", &text)
+        .args(["lab/y", "--as", &narrow])
+        .run()
+        .prints("may not publish (the token does not go that far)");
+}

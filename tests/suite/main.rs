@@ -1,5 +1,6 @@
 //! Black-box tests, one module per behaviour or stock client. Every test starts its own gateway.
 
+mod access;
 mod admin;
 mod architecture;
 mod bayeux_clients;

@@ -3,6 +3,7 @@
 use crate::proto::{
     Millis,
     advice::{Advice, Reconnect},
+    fault::Fault,
     handshake::spans,
     inbound::Inbound,
     machine::{Context, Effects},
@@ -88,9 +89,12 @@ impl<M: Item> Session<M> {
             Some(reason) => Some(Advice::farewell(reason, &self.id)),
             None => hold.advice.then(|| self.advice(may_hold)),
         };
+        // A client shakes hands again after a connect that failed only: CometD's takes no other advice with a success.
+        let over = advice.is_some_and(|advice| advice.reconnect == Reconnect::Handshake);
         let mut reply = Vec::with_capacity(128);
         Reply {
             channel: "/meta/connect",
+            fault: over.then_some(&Fault::SessionUnknown),
             id: hold.id.as_deref(),
             client_id: Some(&self.id),
             advice,

@@ -190,6 +190,12 @@ impl Access {
         Rights::new(identity, rules)
     }
 
+    /// The groups of a user with a password, for protocols where something else has proved who it is.
+    #[must_use]
+    pub fn groups_of(&self, name: &str) -> Vec<Arc<str>> {
+        self.0.users.named(name).map(|subject| subject.groups.clone()).unwrap_or_default()
+    }
+
     /// What one of the users with passwords may do, if there is one of that name.
     #[must_use]
     pub fn rights_of_user(&self, name: &str, connector: Connector) -> Option<Rights> {

@@ -59,7 +59,8 @@ impl App {
     }
 }
 
-/// The rights of an actor. Its claims are `app`, the id of its application, and `signed` where that has signed for it.
+/// The rights of an actor. An application is trusted to say who its users are: one of a name in `auth.users` is in that one's
+/// groups. Its claims are `app`, the id of its application, and `signed` where that has signed for it.
 pub(super) fn rights(access: &Access, connector: Connector, app: &str, actor: Actor<'_>) -> Option<Rights> {
     if actor.user.is_none() && !actor.signed {
         return access.anonymous(connector, None).ok();
@@ -67,6 +68,7 @@ pub(super) fn rights(access: &Access, connector: Connector, app: &str, actor: Ac
     let mut claims = Map::new();
     claims.insert("app".to_owned(), Value::from(app));
     claims.insert("signed".to_owned(), Value::from(actor.signed));
-    let subject = Subject { user: actor.user.map(Arc::from), claims, ..Subject::default() };
+    let groups = actor.user.map(|name| access.groups_of(name)).unwrap_or_default();
+    let subject = Subject { user: actor.user.map(Arc::from), groups, claims, ..Subject::default() };
     Some(access.rights(Arc::new(subject), connector, None))
 }

@@ -155,7 +155,10 @@ fn who(section: &WhoSection, at: &KeyPath, faults: &mut Faults) -> Who {
     for (index, text) in section.addresses.iter().enumerate() {
         match text.parse() {
             Ok(block) => addresses.push(block),
-            Err(error) => faults.add(at.key("addresses").index(index), format!("{text:?}: {error}"), ""),
+            Err(error) => {
+                let advice = "write an address, or one with the length of its prefix, as in \"10.0.0.0/8\"";
+                faults.add(at.key("addresses").index(index), format!("{text:?}: {error}"), advice);
+            }
         }
     }
     Who {
@@ -175,7 +178,7 @@ fn tokens(section: &JwtSection, faults: &mut Faults) -> Option<TokenConfig> {
         (None, Some(file), None) => match std::fs::read(file) {
             Ok(pem) => fixed(Key::pem(&pem), at.key("key"), faults),
             Err(error) => {
-                faults.add(at.key("key"), format!("cannot read {}: {error}", file.display()), "");
+                faults.add(at.key("key"), format!("cannot read {}: {error}", file.display()), "name a PEM file");
                 None
             }
         },

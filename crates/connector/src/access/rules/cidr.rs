@@ -12,7 +12,7 @@ pub struct Cidr {
 
 /// The text is no block of addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an address block is an IP address, or one with the length of its prefix, as in 10.0.0.0/8")]
+#[error("this is no block of addresses")]
 pub struct CidrError;
 
 impl FromStr for Cidr {
