@@ -15,6 +15,7 @@ mod mqtt_clients;
 mod mqtt_mosquitto;
 mod pusher_js;
 mod pusher_sdks;
+mod readme;
 mod sse_browser;
 mod sse_input;
 mod sse_nchan;
