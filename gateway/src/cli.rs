@@ -9,6 +9,7 @@ mod config;
 mod dashboards;
 mod demo;
 mod explain;
+mod health;
 mod manual;
 mod publish;
 mod serve;
@@ -59,6 +60,8 @@ enum Command {
     Token(Box<token::Args>),
     /// Print Grafana dashboards and Prometheus rules
     Dashboards(dashboards::Args),
+    /// Ask a running gateway whether it is ready
+    Health(health::Args),
     /// Print a script that completes commands in a shell
     Completions(manual::CompletionArgs),
     /// Print the manual page
@@ -79,6 +82,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Dashboards(args) => dashboards::run(&args),
+        Command::Health(args) => health::run(&args),
         Command::Completions(args) => manual::completions(&args),
         Command::Man => manual::page(),
     };

@@ -185,7 +185,8 @@ fn every_name_exists(scrape: &Scrape) {
 
 /// Words that look like metrics. `ratatosk_mqtt` and the like are crates, `ratatosk_token` is a cookie.
 fn names(text: &str) -> BTreeSet<String> {
-    const OTHERS: &[&str] = &["token", "admin", "bayeux", "bench", "connector", "core", "metrics", "mqtt", "pusher", "sse", "tests"];
+    const OTHERS: &[&str] =
+        &["token", "admin", "bayeux", "bench", "connector", "core", "metrics", "mqtt", "pusher", "sse", "tests"];
     let words = text.split(|char: char| !(char.is_ascii_alphanumeric() || char == '_'));
     words
         .filter(|word| {

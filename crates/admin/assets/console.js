@@ -35,6 +35,7 @@ export const bytes = (value) => (value == null ? "–" : `${short(value)}B`);
 export const clock = (ms) => new Date(ms).toLocaleTimeString();
 export const moment = (ms) => new Date(ms).toLocaleString();
 export function span(seconds) {
+  if (seconds < 0.01) return `${(seconds * 1000).toFixed(2)} ms`;
   if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
   if (seconds < 90) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
   if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
@@ -251,7 +252,7 @@ function overviewPage(view, signal) {
   view.append(
     h("h1", "Overview"),
     h("div.grid.stats", Object.values(stats).map((one) => one.card)),
-    h("div.grid", charts.map((one) => one.card)),
+    h("div.grid.charts", charts.map((one) => one.card)),
     h("section.card", h("h2", "From protocol to protocol, since the start"), pairs),
     h("section.card", h("h2", "This gateway"), facts));
   watch(signal, (now) => {

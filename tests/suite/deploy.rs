@@ -1,0 +1,237 @@
+//! What is under `deploy/` works: configurations are taken, proxies pass streams and WebSockets, units and YAML are sound.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use ratatosk_tests::bayeux::{Bayeux, NODE};
+use ratatosk_tests::gateway::binary;
+use ratatosk_tests::ports::free_port;
+use ratatosk_tests::process::Process;
+use ratatosk_tests::pusher::{self, Pusher};
+use ratatosk_tests::sse::SseStream;
+use ratatosk_tests::wait::eventually;
+use ratatosk_tests::{Gateway, tests_dir};
+use serde_json::json;
+use tempfile::TempDir;
+use yaml_rust2::{Yaml, YamlLoader};
+
+fn deploy(path: &str) -> PathBuf {
+    tests_dir().join("../deploy").join(path)
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(deploy(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn yaml(path: &str) -> Yaml {
+    let documents = YamlLoader::load_from_str(&read(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    documents.into_iter().next().unwrap_or_else(|| panic!("{path} is empty"))
+}
+
+fn run(command: &mut Command) -> Output {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let words = [&output.stdout[..], &output.stderr[..]].concat();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&words));
+    output
+}
+
+fn is_taken(config: &str) {
+    let directory = TempDir::new().expect("a temporary directory");
+    let file = directory.path().join("ratatosk.toml");
+    std::fs::write(&file, config).expect("a file to write");
+    run(Command::new(binary()).args(["check", "--config"]).arg(&file).env("RATATOSK_ADMIN_TOKEN", "a-token"));
+    let without =
+        Command::new(binary()).args(["check", "--config"]).arg(&file).env_remove("RATATOSK_ADMIN_TOKEN").output();
+    assert_eq!(without.expect("the binary").status.code(), Some(2), "the token is needed");
+}
+
+#[test]
+fn the_shipped_configurations_are_taken() {
+    is_taken(&read("docker/ratatosk.toml"));
+    is_taken(&read("compose/ratatosk.toml"));
+    let values = yaml("helm/ratatosk/values.yaml");
+    is_taken(values["config"].as_str().expect("a configuration"));
+}
+
+#[test]
+fn every_yaml_file_is_yaml_and_names_files_that_are_there() {
+    for path in [
+        "compose/prometheus.yml",
+        "compose/grafana/datasources.yaml",
+        "compose/grafana/dashboards.yaml",
+        "prometheus/rules.yml",
+        "prometheus/alerts.yml",
+        "prometheus/tests.yml",
+        "proxies/traefik.yml",
+        "helm/ratatosk/Chart.yaml",
+    ] {
+        assert!(yaml(path).as_hash().is_some(), "{path}");
+    }
+    let compose = yaml("compose/compose.yaml");
+    let services = compose["services"].as_hash().expect("services");
+    assert_eq!(services.len(), 4);
+    for (name, service) in services {
+        for volume in service["volumes"].as_vec().into_iter().flatten() {
+            let source = volume.as_str().and_then(|volume| volume.split(':').next()).expect("a bind mount");
+            assert!(deploy("compose").join(source).exists(), "{name:?} mounts {source}");
+        }
+    }
+    let dockerfile = compose["services"]["gateway"]["build"]["dockerfile"].as_str().expect("a Dockerfile");
+    assert!(tests_dir().join("..").join(dockerfile).exists());
+    for line in read("docker/Dockerfile").lines().filter(|line| line.starts_with("COPY deploy/")) {
+        let source = line.split(' ').nth(1).expect("a source");
+        assert!(tests_dir().join("..").join(source).exists(), "{line}");
+    }
+    run(Command::new("promtool").args(["check", "config", "--syntax-only"]).arg(deploy("compose/prometheus.yml")));
+}
+
+/// Each value that a template asks for has a default, and each default is asked for.
+#[test]
+fn the_charts_values_and_templates_fit() {
+    let values = yaml("helm/ratatosk/values.yaml");
+    let mut asked = Vec::new();
+    for entry in std::fs::read_dir(deploy("helm/ratatosk/templates")).expect("templates") {
+        let path = entry.expect("an entry").path();
+        let text = std::fs::read_to_string(&path).expect("a template");
+        assert_eq!(text.matches("{{").count(), text.matches("}}").count(), "{}", path.display());
+        for rest in text.split(".Values.").skip(1) {
+            let name: String = rest.chars().take_while(|char| char.is_ascii_alphanumeric() || *char == '.').collect();
+            let name = name.trim_end_matches('.').to_owned();
+            let found =
+                name.split('.').fold(Some(&values), |value, key| value?.as_hash()?.get(&Yaml::String(key.to_owned())));
+            assert!(found.is_some(), "{} asks for .Values.{name}, which values.yaml lacks", path.display());
+            asked.push(name);
+        }
+    }
+    for key in values.as_hash().expect("values").keys().filter_map(Yaml::as_str) {
+        assert!(asked.iter().any(|name| name.split('.').next() == Some(key)), "no template asks for {key}");
+    }
+    if Command::new("helm").arg("version").output().is_ok() {
+        run(Command::new("helm").args(["template", "test"]).arg(deploy("helm/ratatosk")));
+    }
+}
+
+#[test]
+fn the_systemd_unit_is_sound_and_closed() {
+    if Command::new("systemd-analyze").arg("--version").output().is_err() {
+        println!("there is no systemd here");
+        return;
+    }
+    let directory = TempDir::new().expect("a temporary directory");
+    let unit = directory.path().join("ratatosk.service");
+    let text = read("systemd/ratatosk.service").replace("/usr/bin/ratatosk", "/bin/true");
+    std::fs::write(&unit, text).expect("a file to write");
+    let output = run(Command::new("systemd-analyze").args(["--man=no", "verify"]).arg(&unit));
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    run(Command::new("systemd-analyze")
+        .args(["security", "--offline=true", "--threshold=20", "--no-pager"])
+        .arg(&unit));
+}
+
+#[test]
+fn the_debian_package_has_what_it_names() {
+    let manifest = std::fs::read_to_string(tests_dir().join("../gateway/Cargo.toml")).expect("a manifest");
+    let manifest: toml::Table = manifest.parse().expect("TOML");
+    let deb = &manifest["package"]["metadata"]["deb"];
+    let assets = deb["assets"].as_array().expect("assets");
+    for asset in assets {
+        let source = asset[0].as_str().expect("a source");
+        if !source.starts_with("target/") {
+            assert!(tests_dir().join("../gateway").join(source).exists(), "{source}");
+        }
+    }
+    assert!(assets.iter().any(|asset| asset[1].as_str() == Some("usr/bin/")));
+}
+
+#[tokio::test]
+async fn the_health_command_says_what_readyz_says() {
+    let mut gateway = Gateway::with("[shutdown]\ngrace = \"20s\"").await;
+    let admin = gateway.admin;
+    let ask = |path: &str| {
+        let output = Command::new(binary()).args(["health", &format!("http://{admin}{path}")]).output();
+        output.expect("the binary").status.code()
+    };
+    assert_eq!((ask("/readyz"), ask("/healthz"), ask("/nothing")), (Some(0), Some(0), Some(1)));
+    gateway.process.signal(rustix::process::Signal::TERM);
+    eventually("readiness to end", async || (ask("/readyz") == Some(1)).then_some(())).await;
+    gateway.kill().await;
+    assert_eq!(ask("/readyz"), Some(1), "nobody listens");
+}
+
+/// Streams and WebSockets through a proxy, as they are without it.
+async fn passes(gateway: &Gateway, proxy: SocketAddr) {
+    eventually("the proxy", async || tokio::net::TcpStream::connect(proxy).await.ok()).await;
+    let mut stream = SseStream::open(proxy, "/sse?channel=through/%23", &[]).await;
+    gateway.publish("through/x", "1").await;
+    assert_eq!(stream.message().await.channel(), "through/x");
+    let mut client = Pusher::connect_with(pusher::Kind::Node, proxy, json!({})).await;
+    client.subscribe("through.x").await;
+    let mut bayeux = Bayeux::connect(NODE[1], &format!("http://{proxy}/bayeux")).await;
+    bayeux.subscribe("/through/x").await;
+    let mut polling = Bayeux::connect(NODE[0], &format!("http://{proxy}/bayeux")).await;
+    polling.subscribe("/through/x").await;
+    gateway.publish("through/x", "2").await;
+    assert_eq!(stream.message().await.data(), &json!(2));
+    client.event().await;
+    assert_eq!(bayeux.message().await.0, "/through/x");
+    assert_eq!(polling.message().await.0, "/through/x");
+}
+
+/// Text with each `from` in it, which must be there, replaced.
+fn with(text: &str, pairs: &[(&str, String)]) -> String {
+    pairs.iter().fold(text.to_owned(), |text, (from, to)| {
+        assert!(text.contains(from), "no {from:?}");
+        text.replace(from, to)
+    })
+}
+
+fn write(directory: &Path, name: &str, text: &str) -> String {
+    let path = directory.join(name);
+    std::fs::write(&path, text).expect("a file to write");
+    path.to_str().expect("a path").to_owned()
+}
+
+#[tokio::test]
+async fn nginx_in_front_passes_streams_and_websockets() {
+    let gateway = Gateway::start().await;
+    let (directory, port) = (TempDir::new().expect("a temporary directory"), free_port());
+    let site = with(
+        &read("proxies/nginx.conf"),
+        &[("127.0.0.1:8080", gateway.http.to_string()), ("listen 8000", format!("listen 127.0.0.1:{port}"))],
+    );
+    let at = directory.path().display();
+    let main = format!(
+        "daemon off;\npid {at}/pid;\nerror_log stderr;\nworker_processes 1;\nevents {{}}\nhttp {{\naccess_log off;\nclient_body_temp_path {at}/body;\nproxy_temp_path {at}/proxy;\nfastcgi_temp_path {at}/fastcgi;\nuwsgi_temp_path {at}/uwsgi;\nscgi_temp_path {at}/scgi;\n{site}\n}}\n"
+    );
+    let file = write(directory.path(), "nginx.conf", &main);
+    let mut command = tokio::process::Command::new("/usr/sbin/nginx");
+    command.args(["-e", "stderr", "-p", &at.to_string(), "-c", &file]);
+    let _nginx = Process::spawn("nginx", command);
+    passes(&gateway, SocketAddr::from(([127, 0, 0, 1], port))).await;
+}
+
+#[tokio::test]
+async fn haproxy_in_front_passes_streams_and_websockets() {
+    let gateway = Gateway::start().await;
+    let (directory, port, mqtt) = (TempDir::new().expect("a temporary directory"), free_port(), free_port());
+    let config = with(
+        &read("proxies/haproxy.cfg"),
+        &[
+            ("127.0.0.1:8080", gateway.http.to_string()),
+            ("check port 8081", format!("check port {}", gateway.admin.port())),
+            ("127.0.0.1:8000", format!("127.0.0.1:{port}")),
+            ("127.0.0.1:18830", format!("127.0.0.1:{mqtt}")),
+            ("127.0.0.1:1883 ", format!("{} ", gateway.mqtt().await)),
+            ("maxconn 100000", "maxconn 100".to_owned()),
+        ],
+    );
+    let file = write(directory.path(), "haproxy.cfg", &config);
+    let mut command = tokio::process::Command::new("/usr/sbin/haproxy");
+    command.args(["-db", "-f", &file]);
+    let _haproxy = Process::spawn("haproxy", command);
+    passes(&gateway, SocketAddr::from(([127, 0, 0, 1], port))).await;
+    let mut subscriber = ratatosk_tests::mosquitto::Subscriber::start(mqtt, "through/x", &[]).await;
+    gateway.publish("through/x", "mqtt").await;
+    assert_eq!(subscriber.next().await.payload, b"mqtt");
+}
