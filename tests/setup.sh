@@ -12,6 +12,7 @@ needs=(
   "openssl openssl"
   "curl curl"
   "nginx nginx"
+  "haproxy haproxy"
   "prometheus prometheus"
   "promtool prometheus"
   "node nodejs"
