@@ -442,8 +442,12 @@ fn every_command_has_help() {
 
 #[test]
 fn completions_and_the_man_page_are_printed() {
-    Trial::new("completions").args(["bash"]).run().prints("ratatosk");
-    Trial::new("man").run().prints(".TH ratatosk 1");
+    Trial::new("completions").args(["bash"]).run().prints("ratatosk").prints("--mqtt-version");
+    let manual = Trial::new("man").run();
+    manual.prints(".TH ratatosk 1");
+    for command in ["SERVE", "DEMO", "BRIDGE", "CHECK", "CONFIG", "SUB", "PUB"] {
+        manual.prints(&format!(".SH \"RATATOSK {command}\""));
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod dashboards;
 mod demo;
 mod deploy;
 mod drain;
+mod live_page;
 mod mercure;
 mod metrics;
 mod mqtt_clients;

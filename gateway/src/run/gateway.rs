@@ -77,11 +77,12 @@ impl Gateway {
         extras.monitors.into_iter().for_each(|handler| bus.monitor().add(handler));
         let listeners = listen::Listeners::bind(resolved)?;
         let addresses = listeners.addresses();
-        let connectors = connectors::Connectors::new(resolved, &bus, &life, extras.routes)?;
+        let upstreams = upstreams::Upstreams::start(resolved, &bus, &life)?;
+        let routes = extras.routes.merge(page::connected(resolved, &bus, &upstreams));
+        let connectors = connectors::Connectors::new(resolved, &bus, &life, routes)?;
         let exporter = Exporter::new(bus.clone(), env!("CARGO_PKG_VERSION"), resolved.metrics.process)?;
         bus.monitor().add(exporter.clone());
         monitor::publish_events(&bus, &resolved.monitor);
-        let upstreams = upstreams::Upstreams::start(resolved, &bus, &life)?;
         let in_force = admin::InForce::new(resolved);
         let admin = admin::router(admin::Parts {
             resolved,
