@@ -8,6 +8,7 @@
 pub mod jwt;
 
 mod authority;
+mod authorizer;
 mod credentials;
 mod expiry;
 mod identity;
@@ -19,6 +20,7 @@ mod visitor;
 
 pub use self::{
     authority::{Access, AccessConfig},
+    authorizer::AuthorizerConfig,
     credentials::{Credentials, HttpCredentials, Refusal},
     expiry::Watch,
     identity::{Identity, Scope, Subject},

@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 mod auth;
 
 pub use self::auth::{
-    ActionChoice, AnonymousChoice, AuthSection, EffectChoice, JwtSection, RuleSection, UserSection, WhoSection,
+    ActionChoice, AnonymousChoice, AuthSection, AuthorizerSection, EffectChoice, JwtSection, RuleSection, UserSection,
+    WhoSection,
 };
 
 /// Everything that can be configured.

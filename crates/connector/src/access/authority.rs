@@ -6,7 +6,8 @@ use http::HeaderMap;
 use ratatosk_core::{Connector, Monitor, MonitorEvent};
 
 use super::{
-    Credentials, Identity, Refusal, Rights, Rules, Subject, Ticket, TicketError, User, Watch,
+    AuthorizerConfig, Credentials, Identity, Refusal, Rights, Rules, Subject, Ticket, TicketError, User, Watch,
+    authorizer::Authorizer,
     credentials::looks_like_token,
     expiry::Expiry,
     jwt::{TokenConfig, TokenKeyError, Tokens},
@@ -28,6 +29,8 @@ pub struct AccessConfig {
     pub rules: Rules,
     /// How tokens are checked; none is accepted without it.
     pub tokens: Option<TokenConfig>,
+    /// Who is asked about credentials that are neither a user's here nor a token.
+    pub authorizer: Option<AuthorizerConfig>,
     /// How long a ticket can be used.
     pub ticket_lifetime: Duration,
     /// The cookie that may carry a token.
@@ -46,6 +49,7 @@ struct Inner {
     nobody: Arc<Subject>,
     users: Users,
     tokens: Option<Tokens>,
+    authorizer: Option<Authorizer>,
     rules: Rules,
     tickets: Tickets,
     expiry: Arc<Expiry>,
@@ -81,6 +85,7 @@ impl Access {
             nobody: Subject::anonymous(),
             users: Users::new(&config.users),
             tokens: config.tokens.as_ref().map(Tokens::new).transpose()?,
+            authorizer: config.authorizer.clone().map(Authorizer::new).transpose()?,
             rules: config.rules.clone(),
             tickets: Tickets::new(config.ticket_lifetime),
             expiry: Arc::default(),
@@ -98,6 +103,7 @@ impl Access {
             nobody: Subject::anonymous(),
             users: Users::new(&[]),
             tokens: None,
+            authorizer: None,
             rules: Rules::default(),
             tickets: Tickets::new(Duration::ZERO),
             expiry: Arc::default(),
@@ -140,28 +146,38 @@ impl Access {
         address: Option<IpAddr>,
         credentials: Credentials<'_>,
     ) -> Result<Rights, Refusal> {
-        let judged = self.judge(credentials).await;
+        let judged = self.judge(connector, address, credentials).await;
         if self.0.configured {
             self.0.monitor.emit(MonitorEvent::Authenticated { connector, allowed: judged.is_ok() });
         }
         judged.map(|subject| self.rights(subject, connector, address))
     }
 
-    async fn judge(&self, credentials: Credentials<'_>) -> Result<Arc<Subject>, Refusal> {
+    async fn judge(
+        &self,
+        connector: Connector,
+        address: Option<IpAddr>,
+        credentials: Credentials<'_>,
+    ) -> Result<Arc<Subject>, Refusal> {
         let inner = &self.0;
+        let ask = async |authorizer: &Authorizer| authorizer.judge(connector, address, credentials).await;
         match credentials {
             Credentials::Nothing if inner.anonymous => Ok(inner.nobody.clone()),
             Credentials::Nothing => Err(Refusal::Missing),
-            Credentials::Token(token) => match &inner.tokens {
-                Some(tokens) => tokens.verify(token).await,
+            Credentials::Token(token) => match (&inner.tokens, &inner.authorizer) {
+                (Some(tokens), _) => tokens.verify(token).await,
+                (None, Some(authorizer)) => ask(authorizer).await,
                 // With nobody who could check it, it says nothing.
-                None => self.unchecked(),
+                (None, None) => self.unchecked(),
             },
             Credentials::Password { user, password } => {
                 if let (Some(tokens), true, Ok(token)) =
                     (&inner.tokens, looks_like_token(password), std::str::from_utf8(password))
                 {
                     return tokens.verify(token).await;
+                }
+                if let (Some(authorizer), None) = (&inner.authorizer, inner.users.named(user)) {
+                    return ask(authorizer).await;
                 }
                 if inner.users.is_empty() && inner.tokens.is_none() {
                     return self.unchecked();

@@ -19,6 +19,8 @@ pub struct AuthSection {
     pub rules: Vec<RuleSection>,
     /// JSON Web Tokens; accepted only if this table exists.
     pub jwt: Option<JwtSection>,
+    /// Another server that says who clients are.
+    pub http: Option<AuthorizerSection>,
     /// The cookie that may carry a token to the HTTP listener.
     pub cookie: String,
     /// How long a ticket for an event stream can be used.
@@ -32,6 +34,7 @@ impl Default for AuthSection {
             users: Vec::new(),
             rules: Vec::new(),
             jwt: None,
+            http: None,
             cookie: "ratatosk_token".to_owned(),
             ticket_lifetime: Duration::from_secs(30),
         }
@@ -121,6 +124,30 @@ pub enum EffectChoice {
     Allow,
     /// They may not. A subscription is refused if it meets one of the filters at all.
     Deny,
+}
+
+/// Another server that says who clients are: it is asked about names and passwords of nobody in `users`, and about tokens
+/// where there is no `[auth.jwt]`. Whatever is no clear yes is a no.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AuthorizerSection {
+    /// Its address, asked by POST with JSON; `https`, or `http` on this machine.
+    #[schemars(example = &"https://login.example.org/gateway")]
+    pub url: String,
+    /// How long an answer may take.
+    #[serde(default = "authorizer_timeout")]
+    pub timeout: Duration,
+    /// For how long the same credentials from the same address are answered the same; zero asks every time.
+    #[serde(default = "authorizer_cache")]
+    pub cache: Duration,
+}
+
+fn authorizer_timeout() -> Duration {
+    Duration::from_secs(5)
+}
+
+fn authorizer_cache() -> Duration {
+    Duration::from_secs(30)
 }
 
 /// JSON Web Tokens. Exactly one of `secret`, `key` and `jwks` says what they are checked with, and the key's type decides

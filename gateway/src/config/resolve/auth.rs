@@ -2,7 +2,7 @@
 
 use ratatosk_connector::{
     access::{
-        AccessConfig, Action, PasswordCheck, Rule, RuleSpec, Rules, User, Who, analyse,
+        AccessConfig, Action, AuthorizerConfig, PasswordCheck, Rule, RuleSpec, Rules, User, Who, analyse,
         jwt::{JwksConfig, Key, KeySource, TokenConfig, TokenKeyError},
     },
     config_types::Secret,
@@ -12,8 +12,8 @@ use super::Faults;
 use crate::config::{
     path::KeyPath,
     raw::{
-        ActionChoice, AnonymousChoice, AuthSection, EffectChoice, JwtSection, RawConfig, RuleSection, UserSection,
-        WhoSection,
+        ActionChoice, AnonymousChoice, AuthSection, AuthorizerSection, EffectChoice, JwtSection, RawConfig,
+        RuleSection, UserSection, WhoSection,
     },
     resolved::Auth,
     suggest::nearest,
@@ -29,6 +29,7 @@ pub(super) fn auth(raw: &RawConfig, faults: &mut Faults) -> Auth {
     };
     let users = users(section, faults);
     let tokens = section.jwt.as_ref().and_then(|jwt| tokens(jwt, faults));
+    let authorizer = section.http.as_ref().and_then(|http| authorizer(http, faults));
     let rules = rules(section, faults);
     if section.ticket_lifetime.is_zero() {
         let at = KeyPath::keys(["auth", "ticket_lifetime"]);
@@ -44,6 +45,7 @@ pub(super) fn auth(raw: &RawConfig, faults: &mut Faults) -> Auth {
         users,
         rules,
         tokens,
+        authorizer,
         ticket_lifetime: section.ticket_lifetime.get(),
         cookie: section.cookie.clone(),
     };
@@ -106,7 +108,7 @@ fn rules(section: &AuthSection, faults: &mut Faults) -> Rules {
     if faults.found.len() == before {
         let anonymous = section.anonymous == AnonymousChoice::Allow;
         let names: Vec<&str> = section.users.iter().map(|user| user.name.as_str()).collect();
-        let only_users = section.jwt.is_none().then_some(names.as_slice());
+        let only_users = (section.jwt.is_none() && section.http.is_none()).then_some(names.as_slice());
         for finding in analyse(&rules, anonymous, only_users) {
             faults.add(at(finding.rule), finding.problem, finding.advice);
         }
@@ -209,15 +211,7 @@ fn fixed(key: Result<Key, TokenKeyError>, at: KeyPath, faults: &mut Faults) -> O
 }
 
 fn jwks(section: &JwtSection, url: &str, at: &KeyPath, faults: &mut Faults) -> Option<KeySource> {
-    let parsed = url::Url::parse(url).ok();
-    let is_local = |url: &url::Url| match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
-    let is_safe = parsed.is_some_and(|url| url.scheme() == "https" || (url.scheme() == "http" && is_local(&url)));
-    if !is_safe {
+    if !is_protected(url) {
         let problem = "keys that come unprotected are worth nothing";
         faults.add(at.key("jwks"), problem, "write an https:// address (http:// only on this machine)");
         return None;
@@ -234,4 +228,30 @@ fn jwks(section: &JwtSection, url: &str, at: &KeyPath, faults: &mut Faults) -> O
         timeout: section.jwks_timeout.get(),
         cooldown: section.jwks_cooldown.get(),
     }))
+}
+
+fn authorizer(section: &AuthorizerSection, faults: &mut Faults) -> Option<AuthorizerConfig> {
+    let at = KeyPath::keys(["auth", "http"]);
+    if !is_protected(&section.url) {
+        let problem = "passwords would be sent unprotected";
+        faults.add(at.key("url"), problem, "write an https:// address (http:// only on this machine)");
+        return None;
+    }
+    if section.timeout.is_zero() {
+        faults.add(at.key("timeout"), "this may not be zero", "write a time such as \"5s\"");
+    }
+    let (timeout, cache) = (section.timeout.get(), section.cache.get());
+    Some(AuthorizerConfig { url: section.url.clone(), timeout, cache })
+}
+
+/// Whether nobody on the way can read or change what is sent to an address.
+fn is_protected(url: &str) -> bool {
+    let Ok(url) = url::Url::parse(url) else { return false };
+    let is_local = match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    url.scheme() == "https" || (url.scheme() == "http" && is_local)
 }
