@@ -75,7 +75,7 @@ struct World {
 }
 
 fn link(version: Version, window: usize) -> Link {
-    let aliases = if window % 2 == 0 { 3 } else { 0 };
+    let aliases = if window.is_multiple_of(2) { 3 } else { 0 };
     let mut link = Link::new(version, aliases);
     link.window = u16::try_from(window).unwrap_or(u16::MAX);
     (link.receive_maximum, link.session_expiry) = (3, 100);
