@@ -108,6 +108,7 @@ pub struct Upstream {
 
 /// What belongs to an upstream's protocol.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there are few, and each is read once")]
 pub enum UpstreamOptions {
     /// An MQTT broker.
     Mqtt(MqttUpstreamConfig),
