@@ -193,6 +193,7 @@ impl Default for OutboxSection {
 /// A far server, by the protocol it speaks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "there are few, and each is read once")]
 pub enum UpstreamSection {
     /// An MQTT broker.
     Mqtt(UpstreamConfig<MqttUpstreamConfig>),
