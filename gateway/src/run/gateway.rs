@@ -77,12 +77,13 @@ impl Gateway {
         extras.monitors.into_iter().for_each(|handler| bus.monitor().add(handler));
         let listeners = listen::Listeners::bind(resolved)?;
         let addresses = listeners.addresses();
-        let upstreams = upstreams::Upstreams::start(resolved, &bus, &life)?;
-        let routes = extras.routes.merge(page::connected(resolved, &bus, &upstreams));
-        let connectors = connectors::Connectors::new(resolved, &bus, &life, routes)?;
+        // Before anything happens that they are to hear of: an upstream may be up in a moment.
         let exporter = Exporter::new(bus.clone(), env!("CARGO_PKG_VERSION"), resolved.metrics.process)?;
         bus.monitor().add(exporter.clone());
         monitor::publish_events(&bus, &resolved.monitor);
+        let upstreams = upstreams::Upstreams::start(resolved, &bus, &life)?;
+        let routes = extras.routes.merge(page::connected(resolved, &bus, &upstreams));
+        let connectors = connectors::Connectors::new(resolved, &bus, &life, routes)?;
         let in_force = admin::InForce::new(resolved);
         let admin = admin::router(admin::Parts {
             resolved,
