@@ -74,7 +74,7 @@ fn reload(gateway: &Gateway, sources: &Sources) {
     };
     if taken {
         tracing::info!(
-            "configuration was read again: channel rules and upstreams are in force, the rest needs a restart"
+            "configuration was read again: channel rules, [auth] and upstreams are in force, the rest needs a restart"
         );
     }
     gateway.bus().monitor().emit(MonitorEvent::ConfigReloaded { ok: taken });

@@ -433,3 +433,20 @@ async fn a_browsers_eventsource_comes_in_by_a_ticket_once() {
         "a ticket is in the log"
     );
 }
+
+#[tokio::test]
+async fn other_rules_are_put_in_force_while_it_runs() {
+    let gateway = gateway("").await;
+    let bearer = format!("Bearer {}", token("joe", "1h", &[]));
+    let publish = async |channel: &str| {
+        let target = format!("/publish{}", query(&[("channel", channel)]));
+        fetch(gateway.http, "POST", &target, &[("Authorization", &bearer)], b"1").await.head.status
+    };
+    assert_eq!((publish("users/joe/x").await, publish("news").await), (200, 403));
+    let rule = "[[auth.rules]]\nmay = [\"publish\"]\non = [\"news\"]\n";
+    assert!(!gateway.reload(&format!("[auth.jwt]\nsecret = \"short\"\n{rule}")).await);
+    assert_eq!(publish("users/joe/x").await, 200, "what is wrong is not taken");
+    let tokens = format!("[auth.jwt]\nsecret = \"{SECRET}\"\nissuers = [\"tests\"]\naudiences = [\"gateway\"]\n");
+    assert!(gateway.reload(&format!("{tokens}{rule}")).await);
+    assert_eq!((publish("users/joe/x").await, publish("news").await), (403, 200));
+}

@@ -25,6 +25,8 @@ pub(super) struct Connectors {
     pub(super) router: Router,
     /// MQTT's own listeners.
     pub(super) mqtt: MqttServer,
+    /// What judges the clients of all of them.
+    pub(super) access: Access,
 }
 
 impl Connectors {
@@ -67,13 +69,13 @@ impl Connectors {
             .merge(mercure.map(|hub| hub.router()).unwrap_or_default())
             .merge(bayeux.router())
             .merge(pusher.router())
-            .layer(from_fn_with_state(Guard::new(resolved, access, origins.clone()), guard))
+            .layer(from_fn_with_state(Guard::new(resolved, access.clone(), origins.clone()), guard))
             // A WebSocket handshake in a browser carries no credentials: MQTT's CONNECT does.
             .merge(mqtt.router("/mqtt", origins.clone()))
             .fallback(no_such_path)
             .method_not_allowed_fallback(bad_method)
             .layer(from_fn_with_state(Front { origins, max_body: resolved.http.max_body as u64 }, front));
-        Ok(Self { router, mqtt })
+        Ok(Self { router, mqtt, access })
     }
 }
 

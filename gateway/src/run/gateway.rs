@@ -4,7 +4,7 @@ use std::{fmt, future::Future, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::Router;
 use bytes::Bytes;
-use ratatosk_connector::lifecycle::Lifecycle;
+use ratatosk_connector::{access::Access, lifecycle::Lifecycle};
 use ratatosk_core::{
     Bus, BusConfig, Channel, Connector, Filter, MemoryEngine, MonitorHandler, Origin, Publication, PublishError,
     Receipt,
@@ -50,6 +50,7 @@ pub struct Gateway {
     life: Lifecycle,
     upstreams: upstreams::Upstreams,
     in_force: admin::InForce,
+    access: Access,
     addresses: Addresses,
     grace: Duration,
 }
@@ -94,9 +95,10 @@ impl Gateway {
             in_force: &in_force,
             listeners: addresses.list(),
         });
+        let access = connectors.access.clone();
         listeners.serve(resolved, connectors, admin, &life);
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
-        Ok(Self { bus, life, upstreams, in_force, addresses, grace: resolved.grace })
+        Ok(Self { bus, life, upstreams, in_force, access, addresses, grace: resolved.grace })
     }
 
     /// The bus, for all that the shorthands below do not do.
@@ -134,12 +136,13 @@ impl Gateway {
         self.life.closing()
     }
 
-    /// Puts another configuration in force, as far as it can change while the gateway runs: channel rules, and upstreams,
-    /// which are started, replaced and removed.
+    /// Puts another configuration in force, as far as it can change while the gateway runs: channel rules, who may come
+    /// in and do what from now on, and upstreams, which are started, replaced and removed.
     ///
     /// # Errors
     /// Upstreams that could not be started; all else is in force.
     pub fn reload(&self, resolved: &Resolved) -> anyhow::Result<()> {
+        self.access.replace(&resolved.auth.access)?;
         self.bus.set_rules(rules::of(resolved));
         let upstreams = self.upstreams.reload(resolved);
         self.in_force.replace(resolved);
