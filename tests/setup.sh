@@ -79,6 +79,15 @@ install_npm() {
   cat js/package.json js/package-lock.json | sha256sum >"$stamp"
 }
 
+# A Pusher server that is not ours. Without a lock file: it would name optional packages of this machine alone.
+install_soketi() {
+  local stamp=.deps/soketi.stamp
+  if [ -d soketi/node_modules ] && up_to_date "$stamp" soketi/package.json; then return; fi
+  echo "installing soketi"
+  (cd soketi && npm install --no-package-lock --no-audit --no-fund --loglevel=error) || die "npm install failed in tests/soketi"
+  cat soketi/package.json | sha256sum >"$stamp"
+}
+
 install_pip() {
   local stamp=.deps/pip.stamp
   if [ -x .deps/venv/bin/python ] && up_to_date "$stamp" requirements.txt; then return; fi
@@ -92,4 +101,5 @@ install_pip() {
 mkdir -p .deps
 install_packages
 install_npm
+install_soketi
 install_pip

@@ -17,6 +17,7 @@ pub mod prometheus;
 pub mod proxy;
 pub mod pusher;
 pub mod script;
+pub mod soketi;
 pub mod sse;
 pub mod tls;
 pub mod wait;
