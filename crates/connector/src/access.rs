@@ -13,6 +13,7 @@ mod credentials;
 mod expiry;
 mod identity;
 mod password;
+mod policy;
 mod rights;
 mod rules;
 mod tickets;

@@ -1,19 +1,18 @@
 //! The one place that judges credentials.
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use http::HeaderMap;
-use parking_lot::Mutex;
 use ratatosk_core::{Connector, Monitor, MonitorEvent};
 
 use super::{
-    AuthorizerConfig, Credentials, Identity, Refusal, Rights, Rules, Subject, Ticket, TicketError, User, Watch,
+    AuthorizerConfig, Credentials, Refusal, Rights, Rules, Subject, Ticket, TicketError, User, Watch,
     authorizer::Authorizer,
     credentials::looks_like_token,
     expiry::Expiry,
-    jwt::{TokenConfig, TokenKeyError, Tokens},
-    password::Users,
+    jwt::{TokenConfig, TokenKeyError},
+    policy::Policy,
     tickets::Tickets,
 };
 use crate::lifecycle::Lifecycle;
@@ -53,73 +52,6 @@ struct Inner {
     cookie: String,
 }
 
-/// What another configuration puts another in the place of.
-#[derive(Debug)]
-struct Policy {
-    configured: bool,
-    anonymous: bool,
-    users: Users,
-    tokens: Option<Tokens>,
-    authorizer: Option<Authorizer>,
-    rules: Rules,
-    /// The rights of clients that come again, such as HTTP clients with every request: who they are, and how and from
-    /// where they come. The rights keep the subject alive, so that its address stays its own.
-    known: Mutex<HashMap<Known, Rights>>,
-}
-
-/// A subject by its address, the connector, and where the client comes from.
-type Known = (usize, Connector, Option<IpAddr>);
-
-/// Rights that are remembered.
-const REMEMBERED: usize = 16_384;
-
-impl Policy {
-    fn new(config: &AccessConfig) -> Result<Self, TokenKeyError> {
-        Ok(Self {
-            configured: config.configured,
-            anonymous: config.anonymous || !config.configured,
-            users: Users::new(&config.users),
-            tokens: config.tokens.as_ref().map(Tokens::new).transpose()?,
-            authorizer: config.authorizer.clone().map(Authorizer::new).transpose()?,
-            rules: config.rules.clone(),
-            known: Mutex::default(),
-        })
-    }
-
-    /// What somebody may do, worked out from the rules.
-    fn rights(&self, subject: Arc<Subject>, connector: Connector, address: Option<IpAddr>) -> Rights {
-        if !self.configured && subject.anonymous {
-            return Rights::unrestricted();
-        }
-        let identity = Identity { subject, connector, address };
-        let rules = (!self.rules.is_empty()).then(|| self.rules.of(&identity));
-        Rights::new(identity, rules)
-    }
-
-    /// The same, remembered with the answers that they have given. Only for subjects that come again as the same ones.
-    fn known_rights(&self, subject: Arc<Subject>, connector: Connector, address: Option<IpAddr>) -> Rights {
-        if self.rules.is_empty() {
-            return self.rights(subject, connector, address);
-        }
-        let key = (Arc::as_ptr(&subject).addr(), connector, address);
-        if let Some(known) = self.known.lock().get(&key) {
-            return known.clone();
-        }
-        let rights = self.rights(subject, connector, address);
-        let mut known = self.known.lock();
-        if known.len() >= REMEMBERED {
-            known.clear();
-        }
-        known.insert(key, rights.clone());
-        rights
-    }
-
-    /// With no users and no keys at all, a name is only a name.
-    fn unchecked(&self, nobody: &Arc<Subject>) -> Result<Arc<Subject>, Refusal> {
-        if self.anonymous { Ok(nobody.clone()) } else { Err(Refusal::Bad) }
-    }
-}
-
 impl Access {
     /// Makes it, and starts the task that ends what expired tokens have opened.
     ///
@@ -155,15 +87,7 @@ impl Access {
     /// Everyone may do everything.
     #[must_use]
     pub fn open() -> Self {
-        let policy = Policy {
-            configured: false,
-            anonymous: true,
-            users: Users::new(&[]),
-            tokens: None,
-            authorizer: None,
-            rules: Rules::default(),
-            known: Mutex::default(),
-        };
+        let policy = Policy::open();
         Self(Arc::new(Inner {
             monitor: Monitor::default(),
             policy: ArcSwap::from_pointee(policy),
@@ -310,65 +234,5 @@ impl Access {
 }
 
 #[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-    use super::*;
-    use crate::{
-        access::{Action, PasswordCheck, Rule, RuleSpec},
-        config_types::Secret,
-    };
-
-    fn config(on: &str) -> AccessConfig {
-        let password = PasswordCheck::Plain(Secret::new("squirrel"));
-        let on = vec![on.to_owned()];
-        let rule = RuleSpec { may: vec![Action::Publish], on, allows: true, ..RuleSpec::default() };
-        AccessConfig {
-            configured: true,
-            users: vec![User { name: "ann".into(), password, groups: Vec::new() }],
-            rules: Rules::new(vec![Rule::new(rule).unwrap()]),
-            ..AccessConfig::default()
-        }
-    }
-
-    async fn ann(access: &Access, address: Option<IpAddr>) -> Rights {
-        let shown = Credentials::Password { user: "ann", password: b"squirrel" };
-        access.authenticate(Connector::GATEWAY, address, shown).await.unwrap()
-    }
-
-    #[tokio::test]
-    async fn who_comes_again_has_the_same_rights_until_the_rules_change() {
-        let access = Access::inert(&config("a/#"), Monitor::default()).unwrap();
-        let (first, again) = (ann(&access, None).await, ann(&access, None).await);
-        assert!(std::ptr::eq(first.identity().unwrap(), again.identity().unwrap()), "worked out once");
-        let elsewhere = ann(&access, "10.1.1.1".parse().ok()).await;
-        assert!(!std::ptr::eq(first.identity().unwrap(), elsewhere.identity().unwrap()));
-        let channel = ratatosk_core::Channel::new("a/b").unwrap();
-        assert!(first.may_publish(&channel));
-        access.replace(&config("b/#")).unwrap();
-        assert!(!ann(&access, None).await.may_publish(&channel));
-        assert!(first.may_publish(&channel), "who is in keeps its rights");
-    }
-
-    #[tokio::test]
-    async fn without_a_section_everyone_may_do_everything() {
-        let access = Access::open();
-        for shown in [Credentials::Nothing, Credentials::Token("x"), Credentials::Password { user: "x", password: b"" }]
-        {
-            let rights = access.authenticate(Connector::GATEWAY, None, shown).await.unwrap();
-            assert!(rights.identity().is_none(), "{shown:?}");
-        }
-    }
-
-    #[tokio::test]
-    async fn with_one_who_shows_nothing_or_nonsense_is_turned_away() {
-        let access = Access::inert(&config("a"), Monitor::default()).unwrap();
-        for (shown, refusal) in [
-            (Credentials::Nothing, Refusal::Missing),
-            (Credentials::Token("x"), Refusal::Bad),
-            (Credentials::Password { user: "ann", password: b"wrong" }, Refusal::Bad),
-            (Credentials::Password { user: "eve", password: b"squirrel" }, Refusal::Bad),
-        ] {
-            assert_eq!(access.authenticate(Connector::GATEWAY, None, shown).await.unwrap_err(), refusal, "{shown:?}");
-        }
-    }
-}
+#[path = "authority_tests.rs"]
+mod tests;

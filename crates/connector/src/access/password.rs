@@ -33,7 +33,7 @@ pub enum PasswordCheck {
     Plain(Secret),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Users {
     by_name: HashMap<String, (PasswordCheck, Arc<Subject>)>,
     /// Digests of pairs that were verified, never the passwords.
