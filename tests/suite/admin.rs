@@ -203,3 +203,73 @@ async fn the_token_is_asked_for_and_never_shown() {
     let denied = [("connector", "admin"), ("result", "denied")];
     gateway.metric("ratatosk_auth_total", &denied, |count| count > 1.5).await;
 }
+
+/// The crate's own tests hold every answer but this one, which a gateway makes, to the description.
+#[tokio::test]
+async fn upstreams_look_as_the_api_describes_them() {
+    let broker = Mosquitto::start().await;
+    let gateway = Gateway::with(
+        &(in_file("line", &broker.url(), "a")
+            + "[[upstreams]]\nname = \"stream\"\nkind = \"sse\"\nurl = \"sse+http://127.0.0.1:1/events\"\nin = [{ from = \"#\", to = \"b/#\" }]\n"
+            + "[[upstreams]]\nname = \"app\"\nkind = \"pusher\"\nurl = \"pusher+ws://127.0.0.1:1/app/k\"\nin = [{ from = \"presence-x\", to = \"c\" }]\n"
+            + "[[upstreams]]\nname = \"comet\"\nkind = \"bayeux\"\nurl = \"bayeux+http://127.0.0.1:1/bayeux\"\nin = [{ from = \"x\", to = \"d\" }]\n"),
+    )
+    .await;
+    state(&gateway, "line", "up").await;
+    let document = gateway.admin("/api/openapi.json").await.json();
+    let schema = &document["components"]["schemas"]["Upstream"];
+    let upstreams = gateway.admin("/api/upstreams").await.json()["upstreams"].clone();
+    let upstreams = upstreams.as_array().expect("a list");
+    assert_eq!(upstreams.len(), 4);
+    for upstream in upstreams {
+        let keys: Vec<&String> = upstream.as_object().expect("an object").keys().collect();
+        let described: Vec<&String> = schema["properties"].as_object().expect("properties").keys().collect();
+        assert_eq!(keys, described, "in the order of the description");
+        for key in ["kind", "source", "mode", "loop_guard", "state"] {
+            let words = schema["properties"][key]["enum"].as_array().expect("words");
+            assert!(words.contains(&upstream[key]), "{key}: {}", upstream[key]);
+        }
+    }
+    let facts = |name: &str| {
+        let found = upstreams.iter().find(|upstream| upstream["name"] == name);
+        found.map(|upstream| upstream["facts"].clone()).unwrap_or_default()
+    };
+    assert_eq!(facts("stream")["last_event_id"], "", "what a stream resumes from");
+    assert!(facts("app")["channels"].is_object(), "who is present where: {}", facts("app"));
+    gateway.metric("ratatosk_upstream_downs_total", &[("upstream", "comet")], |downs| downs > 0.5).await;
+}
+
+#[tokio::test]
+async fn monitor_events_are_followed_over_the_api() {
+    let gateway = Gateway::start().await;
+    let mut events = ratatosk_tests::http::HttpConn::open(gateway.admin).await;
+    events.send("GET", "/api/monitor", &[], b"").await;
+    assert_eq!(events.head().await.header("content-type"), Some("text/event-stream"));
+    let _stream = gateway.sse(&[("channel", "zebra")]).await;
+    let mut seen = String::new();
+    while !(seen.contains("created_client") && seen.contains("client_subscribed") && seen.contains("zebra")) {
+        let chunk = ratatosk_tests::wait::within("events", events.chunk()).await.expect("more events");
+        seen.push_str(&String::from_utf8_lossy(&chunk));
+    }
+}
+
+/// The `curl` commands of the operating guide, with this gateway's ports in the place of the defaults.
+#[tokio::test]
+async fn the_commands_of_the_operating_guide_work() {
+    let broker = Mosquitto::start().await;
+    let gateway = Gateway::with(&in_file("factory", &broker.url(), "a")).await;
+    let guide = ratatosk_tests::tests_dir().join("../docs/operating.md");
+    let guide = std::fs::read_to_string(guide).expect("the operating guide");
+    let commands: Vec<&str> = guide.lines().filter(|line| line.starts_with("curl ")).collect();
+    assert!(commands.len() >= 7, "{commands:?}");
+    for command in commands {
+        let command = command.replace("127.0.0.1:8081", &gateway.admin.to_string());
+        let endless = command.contains("/api/monitor");
+        let command = command.replacen("curl ", if endless { "curl -f --max-time 1 " } else { "curl -f " }, 1);
+        let output = tokio::process::Command::new("sh").args(["-c", &command]).output();
+        let output = ratatosk_tests::wait::within(&command, output).await.expect("a shell");
+        // curl's 28: the time for a stream that never ends is over.
+        assert_eq!(output.status.code(), Some(if endless { 28 } else { 0 }), "{command}");
+        assert!(!output.stdout.is_empty(), "{command} prints nothing");
+    }
+}
