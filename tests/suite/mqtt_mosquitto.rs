@@ -137,6 +137,24 @@ async fn a_session_also_waits_for_what_comes_without_a_quality_of_service() {
 }
 
 #[tokio::test]
+async fn what_a_killed_member_of_a_share_has_left_goes_to_another() {
+    let (_gateway, port) = serve().await;
+    let narrow = ["-V", "mqttv5", "-q", "1", "-D", "connect", "receive-maximum", "3"];
+    let stuck = Subscriber::start(port, "$share/g/work", &narrow).await;
+    let mut other = Subscriber::start(port, "$share/g/work", &["-q", "1"]).await;
+    // It is there and takes its turn, but acknowledges nothing any more.
+    stuck.process.signal(Signal::STOP);
+    for number in 0..10 {
+        publish(port, "work", number.to_string(), &["-q", "1"]).await;
+    }
+    stuck.process.signal(Signal::KILL);
+    let mut got = std::collections::BTreeSet::new();
+    while got.len() < 10 {
+        assert!(got.insert(other.next().await.payload), "nothing comes twice to one member");
+    }
+}
+
+#[tokio::test]
 async fn properties_of_mqtt_5_pass() {
     let (_gateway, port) = serve().await;
     let identifier = ["-V", "mqttv5", "-q", "1", "-D", "subscribe", "subscription-identifier", "42"];
