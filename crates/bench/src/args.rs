@@ -27,7 +27,7 @@ pub struct BenchArgs {
     /// Subscribers [default: 1000]
     #[arg(long, short = 'n')]
     pub subscribers: Option<usize>,
-    /// Connections of `idle` and `connect` [default: 10000 and 3000]
+    /// Connections of `idle`, `connect` and `churn` [default: 10000, 3000 and 10000]
     #[arg(long)]
     pub connections: Option<usize>,
     /// Messages per second in total when paced [default: 20; `many` 500; `rooms` 900]
@@ -111,6 +111,8 @@ pub enum Scenario {
     Flat,
     /// Latency of live subscribers while 1,000 others catch up on 1,000 messages each (SSE)
     Resume,
+    /// How long new connections wait while 10,000 others disconnect at once
+    Churn,
     /// The floor itself, started by the others
     #[value(hide = true)]
     Floor,

@@ -28,6 +28,7 @@ pub(crate) fn bar(scenario: &str, protocol: &str, mode: &str) -> Option<f64> {
         ("many", "pusher", "paced") => 2.0,
         ("idle", "pusher", _) => 4.0,
         ("connect", "pusher", _) => 5.0,
+        ("churn", "pusher", _) => 3.0,
         ("fanout", "bayeux-ws", "closed") => 0.3,
         ("fanout", "bayeux-ws", "paced") => 1.4,
         ("fanout", "bayeux", "closed") => 0.5,

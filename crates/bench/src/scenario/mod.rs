@@ -1,5 +1,6 @@
 //! The scenarios: each makes a plan, has the engine run it against server and floor, and prints rows.
 
+mod churn;
 mod connect;
 mod idle;
 mod resume;
@@ -65,6 +66,7 @@ impl Bench {
             Scenario::Idle => self.idle(protocol),
             Scenario::Connect => self.connect(protocol),
             Scenario::Resume => self.resume(protocol),
+            Scenario::Churn => self.churn(protocol),
             Scenario::All | Scenario::Floor => Ok(()),
         };
         if let Err(error) = result {
