@@ -99,7 +99,7 @@ fn the_charts_values_and_templates_fit() {
             let name: String = rest.chars().take_while(|char| char.is_ascii_alphanumeric() || *char == '.').collect();
             let name = name.trim_end_matches('.').to_owned();
             let found =
-                name.split('.').fold(Some(&values), |value, key| value?.as_hash()?.get(&Yaml::String(key.to_owned())));
+                name.split('.').try_fold(&values, |value, key| value.as_hash()?.get(&Yaml::String(key.to_owned())));
             assert!(found.is_some(), "{} asks for .Values.{name}, which values.yaml lacks", path.display());
             asked.push(name);
         }
