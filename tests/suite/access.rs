@@ -291,7 +291,7 @@ async fn strangers_and_forgers_are_turned_away_in_each_protocols_words() {
     let gateway = gateway("").await;
     let endpoint = Endpoint::of(&gateway).await;
     let good = token("joe", "1h", &[]);
-    let forged = format!("{}x", good.trim_end_matches(|c| c == 'x'));
+    let forged = format!("{}x", good.trim_end_matches('x'));
     let foreign = token("joe", "1h", &["--claim", "aud=another"]);
     let early = token("joe", "1h", &["--claim", "nbf=99999999999"]);
     let expired = token("joe", "1h", &["--claim", "exp=1000000000"]);
@@ -425,6 +425,9 @@ async fn a_browsers_eventsource_comes_in_by_a_ticket_once() {
     page.finish().await;
     let other = fetch(gateway.http, "POST", "/sse/ticket", &[("Authorization", &bearer)], b"").await;
     let other = other.json()["ticket"].as_str().expect("a ticket").to_owned();
+    // It buys no other ticket.
+    let target = format!("/sse/ticket{}", query(&[("ticket", &other)]));
+    fetch(gateway.http, "POST", &target, &[], b"").await.assert_problem(401);
     let target = format!("/sse{}", query(&[("channel", "users/ann/x"), ("ticket", &other)]));
     fetch(gateway.http, "GET", &target, &[], b"").await.assert_problem(403);
     let log = gateway.process.lines();

@@ -98,7 +98,8 @@ impl Guard {
             Door::Mercure => "mercure",
             Door::Pusher | Door::Http => "http",
         });
-        if door == Door::Sse
+        // A ticket opens a stream and nothing else: it buys no other ticket.
+        if request.uri().path() == self.0.sse
             && let Some(ticket) = take_ticket(request.uri_mut())
         {
             return self.0.access.redeem(&ticket, connector, address);
