@@ -175,6 +175,13 @@ const shown = (overview) => overview.connectors.map((connector) => connector.nam
 
 const paint = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+/** A connector keeps its colour when others appear. */
+const hues = new Map();
+function hue(name) {
+  if (!hues.has(name)) hues.set(name, hues.size % 8);
+  return hues.get(name);
+}
+
 function chart(title, unit, series) {
   const [plot, legend] = [h("div.chart"), h("div.legend")];
   const card = h("section.card", h("h2", title), plot, legend);
@@ -191,9 +198,9 @@ function chart(title, unit, series) {
       width, height: 180, legend: { show: false }, cursor: { drag: { x: false, y: false } },
       scales: { y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1] } },
       axes: [{ ...axis, space: 70 }, { ...axis, size: 56, values: (_, ticks) => ticks.map((tick) => unit(tick)) }],
-      series: [{}, ...names.map((name, at) => ({ label: name, stroke: paint(`--c${at % 8}`), width: 1.5, points: { show: false } }))],
+      series: [{}, ...names.map((name) => ({ label: name, stroke: paint(`--c${hue(name)}`), width: 1.5, points: { show: false } }))],
     }, data, plot);
-    legend.replaceChildren(...names.map((name, at) => h("span", h(`i.swatch${at % 8}`), name)));
+    legend.replaceChildren(...names.map((name) => h("span", h(`i.swatch${hue(name)}`), name)));
   };
   const update = () => draw(...series());
   addEventListener("resize", update);
@@ -300,6 +307,7 @@ function go() {
   const view = document.getElementById("view");
   view.replaceChildren();
   view.dataset.page = route.id;
+  scrollTo(0, 0);
   route.show(view, leaving.signal, rest.map(decodeURIComponent).join("/"));
 }
 
