@@ -136,7 +136,7 @@ async fn messages_go_out_with_their_quality_and_retain_flag() {
         }
         let retained = Publication::new(Channel::new("commands/r").unwrap(), "keep", Origin::gateway()).retained(true);
         up.bus.publish(retained).unwrap();
-        assert_eq!(theirs.line().await, "cmd/r 0 0 keep");
+        assert_eq!(theirs.line().await, "cmd/r 1 0 keep");
         let mut later = broker.subscribe(&["-t", "cmd/#", "-F", "%t %r %p"]);
         assert_eq!(later.line().await, "cmd/r 1 keep");
         eventually("nothing left", || up.handle.queue_depth().messages == 0).await;
