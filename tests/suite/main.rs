@@ -4,6 +4,7 @@ mod access;
 mod admin;
 mod architecture;
 mod bayeux_clients;
+mod bayeux_upstream;
 mod bridge_gateways;
 mod bridge_mosquitto;
 mod bridge_promises;
