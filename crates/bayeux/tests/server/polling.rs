@@ -387,6 +387,56 @@ async fn what_waits_rides_with_other_replies_but_never_ahead_of_a_connects() {
     }
 }
 
+#[tokio::test]
+async fn a_client_that_vanishes_at_any_step_leaves_no_session() {
+    let server = Server::start(json!({"max_interval": "100ms", "timeout": "1h"})).await;
+    let vanish = async |request: String| drop(Pending::open(&server, request).await);
+    let whole = server.request(&json!([handshake(json!({}))]), "");
+    // In the head, in the body, and before the answer.
+    for cut in [4, whole.find("\r\n\r\n").unwrap(), whole.len() - 5, whole.len()] {
+        vanish(whole[..cut].to_owned()).await;
+    }
+    let reply = server.post(handshake(json!({}))).await.remove(0);
+    assert_eq!(reply["successful"], true, "it never connects");
+    let first = server.post(handshake(json!({"ack": true}))).await.remove(0);
+    let connect = json!({"channel": "/meta/connect", "clientId": first["clientId"], "connectionType": "long-polling"});
+    vanish(server.request(&json!([connect]), "")).await;
+    for step in ["subscribe", "publish", "hold", "batch", "disconnect"] {
+        let client = server.client(json!({})).await;
+        let subscribe = client.message("/meta/subscribe", json!({"subscription": "/a/*"}));
+        let publish = client.message("/a/b", json!({"data": step}));
+        let request = match step {
+            "subscribe" => json!([subscribe]),
+            "publish" => json!([publish]),
+            "hold" => json!([client.connect(json!({}))]),
+            "batch" => json!([subscribe, publish, client.connect(json!({}))]),
+            _ => json!([client.message("/meta/disconnect", json!({}))]),
+        };
+        vanish(server.request(&request, "")).await;
+    }
+    until("every session to end", || server.bayeux.sessions() == 0).await;
+    assert_eq!(server.bus.interest_counts(), (0, 0));
+}
+
+#[tokio::test]
+async fn a_flood_of_handshakes_is_told_to_come_back_later() {
+    let server = Server::start(json!({"limits": {"handshakes_per_second": 1}})).await;
+    let mut refused = 0;
+    for _ in 0..20 {
+        let reply = server.post(handshake(json!({}))).await.remove(0);
+        if reply["successful"] == false {
+            assert_eq!(reply["error"], "403:rate_limit:handshake_denied");
+            assert_eq!(
+                (&reply["advice"]["reconnect"], &reply["advice"]["interval"]),
+                (&json!("handshake"), &json!(5000))
+            );
+            refused += 1;
+        }
+    }
+    assert!(refused > 0);
+    assert_eq!(server.bayeux.sessions(), 20 - refused);
+}
+
 struct Echo;
 
 impl ServiceHandler for Echo {
