@@ -27,7 +27,8 @@ fn an_admin_listener_that_others_can_reach_needs_a_token() {
 #[test]
 fn options_that_a_client_side_refuses_are_found_at_check() {
     let upstream = |kind: &str, url: &str, more: &str| {
-        let text = format!("[[upstreams]]\nname = 'a'\nkind = '{kind}'\nurl = '{url}'\nin = [{{ from = 'x' }}]\n{more}\n");
+        let text =
+            format!("[[upstreams]]\nname = 'a'\nkind = '{kind}'\nurl = '{url}'\nin = [{{ from = 'x' }}]\n{more}\n");
         faults(&text)
     };
     for (kind, url, more) in [

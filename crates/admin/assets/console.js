@@ -113,9 +113,10 @@ export async function act(done, path, method = "POST", body = undefined) {
 }
 
 /** Reads an event stream with the token in a header, which EventSource cannot send. Ends with the signal. */
-export async function follow(path, signal, each) {
+export async function follow(path, signal, opened, each) {
   const response = await request(path, { signal });
   if (!response.ok) throw new Error(`${response.status} ${response.statusText}`);
+  opened();
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {

@@ -259,8 +259,7 @@ function monitor(view, signal) {
   const connect = async () => {
     while (!signal.aborted) {
       try {
-        state.className = "pill good"; state.textContent = "live";
-        await follow("/api/monitor", signal, add);
+        await follow("/api/monitor", signal, () => { state.className = "pill good"; state.textContent = "live"; }, add);
       } catch { /* said below, and tried again */ }
       if (signal.aborted) return;
       state.className = "pill bad"; state.textContent = "cut";
