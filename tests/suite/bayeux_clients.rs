@@ -3,6 +3,7 @@
 use ratatosk_tests::Gateway;
 use ratatosk_tests::bayeux::{BROWSER, Bayeux, Kind, NODE};
 use ratatosk_tests::http::{HttpConn, fetch};
+use ratatosk_tests::mqtt::{Client, Endpoint, Mqtt};
 use ratatosk_tests::ports::free_port;
 use ratatosk_tests::proxy::Proxy;
 use serde_json::{Value, json};
@@ -142,6 +143,30 @@ async fn binary_data_of_cometds_extension_is_bytes_for_others() {
         .ask(&json!({"do": "publishBinary", "channel": "/blob", "data": [0, 255, 1, 254, 2]}), "published")
         .await;
     assert_eq!(stream.message().await.payload(), [0, 255, 1, 254, 2]);
+}
+
+#[tokio::test]
+async fn mqtt_and_a_cometd_page_exchange_json_text_and_bytes() {
+    let port = free_port();
+    let gateway = Gateway::with(&page(port)).await;
+    let mut device = Mqtt::connect(Client::Js, Endpoint::of(&gateway).await, json!({})).await;
+    device.subscribe("from/page", 1).await;
+    for kind in &BROWSER[..2] {
+        let options = json!({"pagePort": port});
+        let mut cometd = Bayeux::connect_with(*kind, &gateway.url("/bayeux"), options).await;
+        cometd.subscribe("/from/mqtt").await;
+        for (bytes, value) in [
+            (&br#"{"n":1,"list":[true,null]}"#[..], json!({"n": 1, "list": [true, null]})),
+            ("z\u{fc}rich, {not json}".as_bytes(), json!("z\u{fc}rich, {not json}")),
+            (&[0, 255, 1], json!({"$b64": "AP8B"})),
+        ] {
+            device.publish("from/mqtt", bytes, 1).await;
+            assert_eq!(cometd.message().await, ("/from/mqtt".to_owned(), value.clone()), "{kind:?}");
+            assert_eq!(cometd.publish("/from/page", value).await["successful"], true, "{kind:?}");
+            assert_eq!(device.message().await.payload(), bytes, "{kind:?}");
+        }
+        cometd.disconnect().await;
+    }
 }
 
 #[tokio::test]
