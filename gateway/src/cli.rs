@@ -40,7 +40,6 @@ struct Cli {
 enum Command {
     /// Run the gateway
     Serve(serve::Args),
-    /// Run the gateway with a sensor fleet and a page that shows it in four stock clients
     Demo(demo::Args),
     /// Run the gateway with one upstream, no configuration file needed
     Bridge(bridge::Args),
@@ -48,9 +47,7 @@ enum Command {
     Check(check::Args),
     /// Print the configuration in force, the defaults, or the schema
     Config(config::Args),
-    /// Subscribe to channels of a server, in any protocol, and print what comes
     Sub(Box<sub::Args>),
-    /// Publish on a channel of a server, in any protocol
     Pub(Box<publish::Args>),
     /// Measure a gateway or another server: CPU per delivery, latency, loss, memory per connection
     Bench(Box<ratatosk_bench::BenchArgs>),

@@ -6,6 +6,8 @@ use ratatosk::Addresses;
 
 use super::source::SourceArgs;
 
+/// Run the gateway with a sensor fleet and a page that shows it in four stock clients
+///
 /// Runs the gateway with its defaults, a simulated sensor fleet that publishes over MQTT, and a page that shows it live in
 /// four stock browser clients: EventSource, pusher-js, cometd and mqtt.js. A default port that is taken is replaced.
 #[derive(Debug, clap::Args)]

@@ -24,6 +24,8 @@ const WINDOW: (u64, usize) = (4096, 16 << 20);
 /// How often progress is looked at.
 const LOOK: Duration = Duration::from_millis(10);
 
+/// Publish on a channel of a server, in any protocol
+///
 /// Publishes on a channel of a server. It ends with status 0 when the server has taken every message: acknowledged it, where
 /// the protocol can.
 #[derive(Debug, clap::Args)]

@@ -22,6 +22,8 @@ use super::{
     upstream_url::UpstreamUrl,
 };
 
+/// Subscribe to channels of a server, in any protocol, and print what comes
+///
 /// Subscribes to channels of a server and prints what comes, until Ctrl+C. It connects again by itself after a broken
 /// connection; only the first one has to succeed.
 #[derive(Debug, clap::Args)]
