@@ -11,6 +11,7 @@ mod demo;
 mod explain;
 mod health;
 mod manual;
+mod process;
 mod publish;
 mod serve;
 mod source;

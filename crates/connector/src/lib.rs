@@ -9,5 +9,6 @@ pub mod lifecycle;
 pub mod rules;
 pub mod socket;
 pub mod stream;
+pub mod turnstile;
 pub mod upstream;
 pub mod websocket;

@@ -95,10 +95,10 @@ impl TlsSocket {
         Ok(())
     }
 
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+    fn try_write_vectored(&self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
         let mut session = self.session.lock();
         self.push_out(&mut session)?;
-        let taken = io::Write::write(&mut session.writer(), bytes)?;
+        let taken = io::Write::write_vectored(&mut session.writer(), slices)?;
         let pushed = self.push_out(&mut session);
         if is_blocked(&pushed) { Ok(taken) } else { pushed.map(|()| taken) }
     }
@@ -141,7 +141,18 @@ impl Socket {
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(tcp) => tcp.try_write(bytes),
-            Self::Tls(tls) => tls.try_write(bytes),
+            Self::Tls(tls) => tls.try_write_vectored(&[io::IoSlice::new(bytes)]),
+        }
+    }
+
+    /// Writes what fits now of several pieces, in order.
+    ///
+    /// # Errors
+    /// As [`Socket::try_write`].
+    pub fn try_write_vectored(&self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(tcp) => tcp.try_write_vectored(slices),
+            Self::Tls(tls) => tls.try_write_vectored(slices),
         }
     }
 

@@ -4,7 +4,7 @@
 //! the socket cannot take waits in the session's outbox; only then the connection's own task is woken, to
 //! write the backlog when the socket is ready again.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -12,17 +12,15 @@ use ratatosk_core::{
     Bus, Connector, Delivered, EndReason, Form, Message, OutboxLimits, Peer, Run, Session,
     stats::{DropReason, Stats},
 };
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 use self::state::{Flush, State};
-use crate::socket::Socket;
+use crate::{socket::Socket, turnstile::Turnstile};
 
 mod state;
 
-/// Streams that write a long backlog at the same time: a thousand that come back at once would each take a turn before a
-/// live message had its own. With few of them in the scheduler's queue, it has it soon.
-static CATCHING_UP: LazyLock<Semaphore> =
-    LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get)));
+/// Where streams with a long backlog wait for their turns.
+static CATCHING_UP: Turnstile = Turnstile::new(1);
 
 /// How a protocol writes the messages of a stream.
 pub trait Frame: Send + Sync + 'static {
@@ -160,7 +158,7 @@ impl StreamPeer {
                         // The stream may be told to end while its client does not read.
                         () = self.wake.notified() => {}
                     },
-                    Flush::More => tokio::task::yield_now().await,
+                    Flush::More => {}
                 }
             }
         }
@@ -177,11 +175,12 @@ impl StreamPeer {
         self.socket.finish();
     }
 
-    /// One turn of the backlog. Who is far behind waits for a place among the few that catch up at a time.
+    /// One turn of the backlog, after others have had theirs.
     async fn write_turn(&self) -> Flush {
         let far_behind = self.state.lock().is_far_behind();
-        // The semaphore is never closed.
-        let _place = if far_behind { CATCHING_UP.acquire().await.ok() } else { None };
+        if far_behind {
+            CATCHING_UP.pass().await;
+        }
         self.write_backlog(&mut self.state.lock())
     }
 

@@ -29,8 +29,9 @@ pub(super) fn start(resolved: Resolved, sources: Sources) -> anyhow::Result<Exit
     runtime()?.block_on(ratatosk::run(resolved, sources))
 }
 
-/// The runtime that a gateway runs on. It looks for new input more often than tokio's default (every 61 polls): while many
+/// The runtime that a gateway runs on, in a process that is fit for it. It looks for new input more often than tokio's default (every 61 polls): while many
 /// streams catch up, a poll writes 32 KiB, and a publication should not wait for 61 of them.
 pub(super) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    super::process::prepare();
     tokio::runtime::Builder::new_multi_thread().enable_all().event_interval(11).build()
 }

@@ -85,7 +85,7 @@ impl Watcher for Counter {
 
 /// Connects all at once and lets them catch up; small bites, so that live subscribers are read in between.
 fn resume_all(protocol: &dyn Protocol, load: &mut Load<'_>, count: usize, cursor: &str) -> Result<u64> {
-    let mut bulk = Pool::new(8, 64 * 1024)?.with_clock(&load.pool);
+    let mut bulk = Pool::new(4, 32 * 1024)?.with_clock(&load.pool);
     let mut counter = Counter::default();
     let due = count as u64 * u64::from(BEHIND);
     let mut last = (0, Instant::now());

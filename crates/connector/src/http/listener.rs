@@ -25,7 +25,12 @@ use super::{
     rewound::{Bare, Rewound},
     takeover::{Permit, Resume, Taken, Takeover},
 };
-use crate::lifecycle::Lifecycle;
+use crate::{lifecycle::Lifecycle, turnstile::Turnstile};
+
+/// Where connections wait to be accepted, when many come at once.
+static ACCEPTING: Turnstile = Turnstile::new(16);
+/// Where new connections wait with their first request.
+static OPENING: Turnstile = Turnstile::new(4);
 
 /// The first bytes of an HTTP/2 connection without TLS (RFC 9113 section 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0";
@@ -84,6 +89,7 @@ impl HttpListener {
         let mut closing = pin!(life.closing());
         loop {
             let accepted = async {
+                ACCEPTING.pass().await;
                 let permit = connections.clone().acquire_owned().await;
                 (self.listener.accept().await, permit)
             };
@@ -151,6 +157,7 @@ impl Shared {
         let mut connection = Box::new(builder.serve_connection(TokioIo::new(stream), service));
         let mut closing = pin!(self.life.closing());
         let mut told = false;
+        OPENING.pass().await;
         let claimed = std::future::poll_fn(|context| {
             if !told && closing.as_mut().poll(context).is_ready() {
                 told = true;

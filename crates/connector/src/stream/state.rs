@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use ratatosk_core::{
     Connector, Delivered, EndReason, Message, Outbox, OutboxLimits, Run, outbox::Pushed, peer::Frames,
 };
@@ -15,8 +15,10 @@ use ratatosk_core::{
 use super::Frame;
 use crate::socket::Socket;
 
-/// Bytes gathered for one write of a backlog, which is one turn.
-const GATHER: usize = 32 << 10;
+/// Bytes of a backlog that are written in one turn, more or less.
+const TURN: u64 = 32 << 10;
+/// Frames that are handed to the socket in one call. They are shared with other streams, so none is copied.
+const BATCH: usize = 64;
 /// Waiting messages past which a backlog is long.
 const FAR_BEHIND: usize = 64;
 /// Frames of the connection's own that may wait: a client that never reads cannot make it answer without end.
@@ -194,27 +196,21 @@ impl State {
             if !self.write_pending(socket) {
                 break self.ended.map_or(Flush::Blocked, Flush::Ended);
             }
-            if written.delivered.bytes >= GATHER as u64 {
+            if written.delivered.bytes >= TURN {
                 break Flush::More;
             }
-            let Some(gathered) = self.gather(frame, &mut written) else { break Flush::Clear };
-            self.pending.push_back(gathered);
+            if !self.gather(frame, &mut written) {
+                break Flush::Clear;
+            }
         };
         (flush, written)
     }
 
     /// True once nothing is pending.
     fn write_pending(&mut self, socket: &Socket) -> bool {
-        while let Some(front) = self.pending.front_mut() {
-            match socket.try_write(front) {
-                Ok(taken) if taken == front.len() => {
-                    self.cut = false;
-                    self.pending.pop_front();
-                }
-                Ok(taken) => {
-                    self.cut = true;
-                    drop(front.split_to(taken));
-                }
+        while !self.pending.is_empty() {
+            match self.write_front(socket) {
+                Ok(taken) => self.advance(taken),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(_) => {
                     self.end(EndReason::Io);
@@ -233,11 +229,34 @@ impl State {
         }
     }
 
-    /// The next bytes of the backlog: many small frames in one piece, a large frame alone.
-    fn gather(&mut self, frame: &dyn Frame, written: &mut Written) -> Option<Bytes> {
+    fn write_front(&self, socket: &Socket) -> io::Result<usize> {
+        let mut slices = [io::IoSlice::new(&[]); BATCH];
+        let mut count = 0;
+        for (slice, bytes) in slices.iter_mut().zip(&self.pending) {
+            *slice = io::IoSlice::new(bytes);
+            count += 1;
+        }
+        socket.try_write_vectored(slices.get(..count).unwrap_or_default())
+    }
+
+    /// Forgets the first bytes of what is pending: they are written.
+    fn advance(&mut self, mut taken: usize) {
+        while let Some(front) = self.pending.front_mut() {
+            if taken < front.len() {
+                self.cut |= taken > 0;
+                drop(front.split_to(taken));
+                return;
+            }
+            taken -= front.len();
+            self.cut = false;
+            self.pending.pop_front();
+        }
+    }
+
+    /// Makes the next frames of the backlog pending; false if there are none.
+    fn gather(&mut self, frame: &dyn Frame, written: &mut Written) -> bool {
         let now = Instant::now();
-        let mut gathered = BytesMut::new();
-        while gathered.len() < GATHER {
+        while self.pending.len() < BATCH && written.delivered.bytes < TURN {
             let bytes = match self.next(now) {
                 Next::Message(message) => {
                     let bytes = message.form(frame.form(), |message| frame.encode(message));
@@ -254,12 +273,9 @@ impl State {
                 Next::Nothing => break,
             };
             written.delivered.bytes += bytes.len() as u64;
-            if gathered.is_empty() && bytes.len() >= GATHER {
-                return Some(bytes);
-            }
-            gathered.extend_from_slice(&bytes);
+            self.pending.push_back(bytes);
         }
-        (!gathered.is_empty()).then(|| gathered.freeze())
+        !self.pending.is_empty()
     }
 
     fn next(&mut self, now: Instant) -> Next {
