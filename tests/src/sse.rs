@@ -6,7 +6,10 @@ use std::net::SocketAddr;
 use base64::Engine as _;
 use serde_json::Value;
 
-use crate::http::{Head, HttpConn};
+use crate::{
+    http::{Head, HttpConn},
+    wait::within,
+};
 
 /// What stood between two empty lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -123,13 +126,19 @@ impl SseStream {
     }
 
     /// Waits for the next message in envelope form, passing over the gateway's own events (`resume`, `lost`).
+    ///
+    /// # Panics
+    /// When the stream ends first, or sends nothing but heartbeats for too long.
     pub async fn message(&mut self) -> Envelope {
-        loop {
-            let event = self.event().await;
-            if event.event.as_deref().is_none_or(|name| name == "message") {
-                return Envelope::of(&event);
+        let message = async {
+            loop {
+                let event = self.event().await;
+                if event.event.as_deref().is_none_or(|name| name == "message") {
+                    return Envelope::of(&event);
+                }
             }
-        }
+        };
+        within("a message on the stream", message).await
     }
 
     /// Reads on until a heartbeat or other comment comes by: whatever was to be sent before it has been seen.
