@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build setup test check bench
+.PHONY: help run build deb setup test check bench
 
 help: ## what can be asked for
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -12,6 +12,12 @@ run: ## build (release) and run the demo: the gateway, a sensor fleet, and a pag
 
 build: ## release binary: target/release/ratatosk
 	cargo build --release --bin ratatosk
+
+deb: build ## Debian package, with manual page and completions (cargo install cargo-deb)
+	mkdir -p target/dist
+	target/release/ratatosk man >target/dist/ratatosk.1
+	for shell in bash zsh fish; do target/release/ratatosk completions $$shell >target/dist/ratatosk.$$shell; done
+	cargo deb -p ratatosk --no-build
 
 setup: ## install what the tests need (brokers, browser, npm and PyPI clients)
 	@tests/setup.sh

@@ -13,6 +13,7 @@ needs=(
   "curl curl"
   "nginx nginx"
   "haproxy haproxy"
+  "caddy caddy"
   "prometheus prometheus"
   "promtool prometheus"
   "node nodejs"

@@ -14,13 +14,16 @@ mod certificates;
 mod connectors;
 mod gateway;
 mod join;
+mod journal;
 mod listen;
 mod monitor;
+mod notify;
 mod page;
 mod rules;
 mod subscription;
 mod upstreams;
 
+use self::notify::ServiceManager;
 pub(crate) use self::page::at as live_page;
 pub use self::{
     gateway::{Addresses, Builder, Extras, Gateway},
@@ -46,12 +49,19 @@ pub(crate) async fn run_with(
     let mut signals = Signals::new()?;
     let gateway = Gateway::start(&resolved, extras)?;
     accompany(&gateway)?;
+    let manager = ServiceManager::of_environment();
+    manager.ready();
     let quickly = loop {
         match signals.next().await {
             Wish::Stop { quickly } => break quickly,
-            Wish::Reload => reload(&gateway, &sources),
+            Wish::Reload => {
+                manager.reloading();
+                let taken = reload(&gateway, &sources);
+                manager.ready_with(if taken { "ready" } else { "ready; the new configuration was not taken" });
+            }
         }
     };
+    manager.stopping();
     tokio::select! {
         left = gateway.stop(quickly) => Ok(if left == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
         () = signals.stop_again() => {
@@ -61,8 +71,9 @@ pub(crate) async fn run_with(
     }
 }
 
-/// Takes a new configuration as far as it can change while running. A wrong one is reported, and the running one stays.
-fn reload(gateway: &Gateway, sources: &Sources) {
+/// Takes a new configuration as far as it can change while running. A wrong one is reported, and the running one stays:
+/// then this says `false`.
+fn reload(gateway: &Gateway, sources: &Sources) -> bool {
     let taken = match crate::config::load(sources) {
         Ok(resolved) => gateway.reload(&resolved).inspect_err(|error| tracing::error!("{error:#}")).is_ok(),
         Err(errors) => {
@@ -74,10 +85,11 @@ fn reload(gateway: &Gateway, sources: &Sources) {
     };
     if taken {
         tracing::info!(
-            "configuration was read again: channel rules, [auth] and upstreams are in force, the rest needs a restart"
+            "configuration was read again: channel rules, [auth], the admin token and upstreams are in force, the rest needs a restart"
         );
     }
     gateway.bus().monitor().emit(MonitorEvent::ConfigReloaded { ok: taken });
+    taken
 }
 
 enum Wish {

@@ -6,6 +6,7 @@
 
 pub mod bayeux;
 pub mod command;
+pub mod docs;
 pub mod gateway;
 pub mod http;
 pub mod metrics;

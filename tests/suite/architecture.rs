@@ -53,6 +53,9 @@ fn dependencies_point_one_way() {
         if name.starts_with("ratatosk-engine-") || name == "ratatosk-metrics" {
             assert_knows_only(&metadata, name, &["ratatosk-core"]);
         }
+        if name == "ratatosk-otlp" {
+            assert_knows_only(&metadata, name, &["ratatosk-core", "ratatosk-connector", "ratatosk-metrics"]);
+        }
         if name == "ratatosk-admin" {
             assert_knows_only(&metadata, name, &["ratatosk-core", "ratatosk-connector"]);
         }

@@ -10,7 +10,7 @@ use ratatosk_tests::ports::free_port;
 use ratatosk_tests::process::Process;
 use ratatosk_tests::pusher::{self, Pusher};
 use ratatosk_tests::sse::SseStream;
-use ratatosk_tests::wait::eventually;
+use ratatosk_tests::wait::{eventually, within};
 use ratatosk_tests::{Gateway, tests_dir};
 use serde_json::json;
 use tempfile::TempDir;
@@ -107,9 +107,6 @@ fn the_charts_values_and_templates_fit() {
     for key in values.as_hash().expect("values").keys().filter_map(Yaml::as_str) {
         assert!(asked.iter().any(|name| name.split('.').next() == Some(key)), "no template asks for {key}");
     }
-    if Command::new("helm").arg("version").output().is_ok() {
-        run(Command::new("helm").args(["template", "test"]).arg(deploy("helm/ratatosk")));
-    }
 }
 
 #[test]
@@ -129,6 +126,32 @@ fn the_systemd_unit_is_sound_and_closed() {
         .arg(&unit));
 }
 
+/// What the unit's `Type=notify` waits for.
+#[tokio::test]
+async fn the_service_manager_is_told() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let path = directory.path().join("notify");
+    let socket = tokio::net::UnixDatagram::bind(&path).expect("a socket");
+    let told = async || {
+        let mut buffer = [0; 512];
+        let length = within("a notification", socket.recv(&mut buffer)).await.expect("a datagram");
+        String::from_utf8_lossy(&buffer[..length]).into_owned()
+    };
+    let path = path.to_str().expect("a path");
+    let mut gateway = Gateway::setup().environment("NOTIFY_SOCKET", path).start().await;
+    assert_eq!(told().await, "READY=1\nSTATUS=ready");
+    for (config, status) in [("", "ready"), ("nonsense = 1", "ready; the new configuration was not taken")] {
+        gateway.reload(config).await;
+        let reloading = told().await;
+        let time = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").and_then(|time| time.parse::<u64>().ok());
+        assert!(time.is_some_and(|time| time > 0), "{reloading}");
+        assert_eq!(told().await, format!("READY=1\nSTATUS={status}"));
+    }
+    gateway.process.signal(rustix::process::Signal::INT);
+    assert_eq!(told().await, "STOPPING=1\nSTATUS=draining");
+    assert!(gateway.process.exit().await.success());
+}
+
 #[test]
 fn the_debian_package_has_what_it_names() {
     let manifest = std::fs::read_to_string(tests_dir().join("../gateway/Cargo.toml")).expect("a manifest");
@@ -137,11 +160,28 @@ fn the_debian_package_has_what_it_names() {
     let assets = deb["assets"].as_array().expect("assets");
     for asset in assets {
         let source = asset[0].as_str().expect("a source");
-        if !source.starts_with("target/") {
-            assert!(tests_dir().join("../gateway").join(source).exists(), "{source}");
+        if let Some(made) = source.strip_prefix("../target/dist/ratatosk.") {
+            print_for_the_package(made);
+        } else if !source.starts_with("target/") {
+            let source = tests_dir().join("../gateway").join(source.trim_end_matches("*.md"));
+            assert!(source.exists(), "{}", source.display());
         }
     }
     assert!(assets.iter().any(|asset| asset[1].as_str() == Some("usr/bin/")));
+    let makefile = std::fs::read_to_string(tests_dir().join("../Makefile")).expect("a Makefile");
+    assert!(makefile.contains("target/dist/ratatosk.1") && makefile.contains("for shell in bash zsh fish"));
+}
+
+/// The manual page and the completions that `make deb` has the binary print: each names every command.
+fn print_for_the_package(kind: &str) {
+    let arguments: &[&str] = if kind == "1" { &["man"] } else { &["completions", kind] };
+    let printed = String::from_utf8(run(Command::new(binary()).args(arguments)).stdout).expect("text");
+    for command in
+        ["serve", "demo", "bridge", "check", "explain", "sub", "pub", "bench", "token", "dashboards", "health"]
+    {
+        let found = printed.contains(command) || printed.contains(&command.to_uppercase());
+        assert!(found, "{arguments:?} says nothing of {command}");
+    }
 }
 
 #[tokio::test]
@@ -235,3 +275,57 @@ async fn haproxy_in_front_passes_streams_and_websockets() {
     gateway.publish("through/x", "mqtt").await;
     assert_eq!(subscriber.next().await.payload, b"mqtt");
 }
+
+/// The configuration is for Caddy 2.7 and newer; Debian's may be older and not know one of its options.
+#[tokio::test]
+async fn caddy_in_front_passes_streams_and_websockets() {
+    let gateway = Gateway::start().await;
+    let (directory, port) = (TempDir::new().expect("a temporary directory"), free_port());
+    let site = with(
+        &read("proxies/Caddyfile"),
+        &[
+            ("127.0.0.1:8080", gateway.http.to_string()),
+            ("health_port 8081", format!("health_port {}", gateway.admin.port())),
+            ("gateway.example.com", format!("http://127.0.0.1:{port}")),
+            ("stream_close_delay 10s", String::new()),
+        ],
+    );
+    let file = write(directory.path(), "Caddyfile", &format!("{{\n\tadmin off\n\tpersist_config off\n}}\n{site}"));
+    let mut command = tokio::process::Command::new("caddy");
+    command.args(["run", "--adapter", "caddyfile", "--config", &file]).env("HOME", directory.path());
+    command.env("XDG_DATA_HOME", directory.path()).env("XDG_CONFIG_HOME", directory.path());
+    let _caddy = Process::spawn("caddy", command);
+    passes(&gateway, SocketAddr::from(([127, 0, 0, 1], port))).await;
+}
+
+/// A tool from PyPI, in the virtual environment that `tests/setup.sh` makes.
+fn python_tool(name: &str) -> Command {
+    Command::new(tests_dir().join(".deps/venv/bin").join(name))
+}
+
+#[test]
+fn docker_compose_takes_the_compose_file() {
+    let mut check = python_tool("check-jsonschema");
+    run(check.args(["--builtin-schema", "vendor.compose-spec"]).arg(deploy("compose/compose.yaml")));
+}
+
+/// `deploy/kubernetes/ratatosk.yaml` is what the chart renders, for those without Helm and for this test.
+#[test]
+fn kubernetes_takes_what_the_chart_renders() {
+    let manifests = deploy("kubernetes/ratatosk.yaml");
+    run(python_tool("kubernetes-validate").args(["--strict", "--version", "1.33"]).arg(&manifests));
+    if Command::new("helm").arg("version").output().is_ok() {
+        let chart = deploy("helm/ratatosk");
+        run(Command::new("helm").args(["lint", "--strict"]).arg(&chart));
+        let rendered = run(Command::new("helm").args(["template", "ratatosk"]).arg(&chart).args(RENDERED));
+        let rendered = String::from_utf8(rendered.stdout).expect("text");
+        let shipped = read("kubernetes/ratatosk.yaml");
+        assert!(shipped.ends_with(&rendered), "helm template ratatosk deploy/helm/ratatosk {}", RENDERED.join(" "));
+    }
+}
+
+/// How the shipped manifests are rendered: with what can be checked without custom resources, and a Secret of the reader's own.
+const RENDERED: &[&str] = &[
+    "--set",
+    "adminTokenSecret=ratatosk-admin,networkPolicy.enabled=true,podDisruptionBudget.enabled=true,ingress.enabled=true",
+];

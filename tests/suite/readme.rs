@@ -1,5 +1,6 @@
 //! The README's commands, as a reader pastes them: with the ports of a gateway of the test's own in the place of the defaults.
 
+use ratatosk_tests::docs::blocks_of;
 use ratatosk_tests::process::Process;
 use ratatosk_tests::{Gateway, Mosquitto, tests_dir};
 use tempfile::TempDir;
@@ -7,18 +8,8 @@ use tokio::process::Command;
 
 /// The lines of every `sh` block.
 fn commands() -> Vec<String> {
-    let text = std::fs::read_to_string(tests_dir().join("../README.md")).expect("a README");
-    let mut inside = false;
-    let mut commands = Vec::new();
-    for line in text.lines() {
-        match line {
-            "```sh" => inside = true,
-            _ if line.starts_with("```") => inside = false,
-            _ if inside => commands.push(line.to_owned()),
-            _ => {}
-        }
-    }
-    commands
+    let sh = blocks_of(&tests_dir().join("../README.md")).into_iter().filter(|block| block.language == "sh");
+    sh.flat_map(|block| block.commands()).collect()
 }
 
 /// A shell that finds the binary under test by the name that the README has for it.
@@ -54,10 +45,10 @@ impl Shell {
 async fn what_it_says_to_paste_works() {
     let gateway = Gateway::setup().arguments(&["demo"]).start().await;
     let shell = Shell::new(&gateway).await;
-    let commands: Vec<String> =
-        commands().into_iter().filter(|line| !line.starts_with("make ") && !line.contains("bridge")).collect();
+    let besides = ["make ", "PATH=", "ratatosk bridge"];
+    let commands = commands().into_iter().filter(|line| !besides.iter().any(|word| line.starts_with(word)));
     let follows = |line: &String| line.starts_with("curl -N") || line.starts_with("ratatosk sub");
-    let (streams, publishers): (Vec<_>, Vec<_>) = commands.into_iter().partition(follows);
+    let (streams, publishers): (Vec<_>, Vec<_>) = commands.partition(follows);
     assert!(streams.len() >= 5 && publishers.len() >= 5, "{streams:?} {publishers:?}");
     let mut following = Vec::new();
     for line in &streams {

@@ -5,7 +5,7 @@ use ratatosk_tests::ports::free_port;
 use ratatosk_tests::proxy::Proxy;
 use ratatosk_tests::tls::Certificates;
 use ratatosk_tests::wait::eventually;
-use ratatosk_tests::{Gateway, Mosquitto};
+use ratatosk_tests::{Gateway, Mosquitto, Script};
 use serde_json::{Value, json};
 
 /// The URL of every plain scheme.
@@ -209,4 +209,35 @@ async fn failures_have_a_status_and_a_cause() {
     Ran::start(&["sub", &url, "a", "--timeout", "300ms"]).ends_with(0).await;
     let reserved = Ran::start(&["pub", &url, "$SYS/broker/x", "x"]).ends_with(1).await;
     assert!(reserved.stderr().contains("not taken"), "{}", reserved.stderr());
+}
+
+/// What a person sees who runs a command on a terminal.
+async fn on_a_terminal(command: &[&str], more: Value) -> Value {
+    let binary = ratatosk_tests::gateway::binary();
+    let mut argument = more;
+    argument["command"] = [&[binary.to_str().expect("a path")], command].concat().into();
+    let mut script = Script::python("on_a_terminal.py", &argument);
+    script.expect("ended").await
+}
+
+#[tokio::test]
+async fn on_a_terminal_there_is_colour_and_a_bar_for_long_work() {
+    let gateway = Gateway::start().await;
+    let url = format!("mqtt://{}", gateway.mqtt().await);
+    let sub = ["sub", &url, "tool/#", "--count", "1"];
+    gateway.publish_with(&[("channel", "tool/x"), ("retain", "true")], r#"{"c":21.5,"ok":true}"#).await;
+    let shown = on_a_terminal(&sub, json!({})).await;
+    let output = shown["output"].as_str().expect("text");
+    assert_eq!(shown["status"], 0, "{output}");
+    assert!(output.contains("\x1b[1;36mtool/x\x1b[0m") && output.contains("\x1b[33m21.5\x1b[0m"), "{output:?}");
+    let plain = on_a_terminal(&[&sub[..], &["--color", "never"]].concat(), json!({})).await;
+    assert!(!plain["output"].as_str().expect("text").contains('\x1b'), "{plain}");
+
+    // Lines are fed until the bar is there, however long that takes.
+    let more = json!({ "feed": "{\"n\":1}", "until": "taken" });
+    let shown = on_a_terminal(&["pub", &url, "tool/numbers", "-"], more).await;
+    let output = shown["output"].as_str().expect("text");
+    assert_eq!(shown["status"], 0, "{output}");
+    assert!(output.contains(" taken (") && output.contains("messages published in "), "{output:?}");
+    assert!(output.ends_with(" s\r\n"), "the bar is taken away: {output:?}");
 }

@@ -23,7 +23,7 @@ pub(crate) const CUSTOM: &str = "x-ratatosk-admin";
 
 pub(crate) async fn guard(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
     let headers = request.headers();
-    if let Some(token) = &admin.config.token {
+    if let Some(token) = (admin.config.token)() {
         let allowed =
             bearer(headers).is_some_and(|shown| bool::from(shown.as_bytes().ct_eq(token.expose().as_bytes())));
         let connector = Connector::register("admin");

@@ -33,6 +33,9 @@ pub type Scrape = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
 /// Something that can be looked at, as JSON.
 pub type View = Arc<dyn Fn() -> Value + Send + Sync>;
 
+/// What callers of the API must show now; another may be in force the next time. Without one, only those on this machine may call.
+pub type TokenInForce = Arc<dyn Fn() -> Option<Secret> + Send + Sync>;
+
 /// What the admin side is made of.
 #[derive(Clone)]
 pub struct AdminConfig {
@@ -46,8 +49,8 @@ pub struct AdminConfig {
     pub metrics: Scrape,
     /// The configuration in force, secrets masked.
     pub config: View,
-    /// What callers of the API must show; without it, only those on this machine may call.
-    pub token: Option<Secret>,
+    /// Who may call the API.
+    pub token: TokenInForce,
     /// The program's version.
     pub version: &'static str,
     /// Where the gateway listens, by listener.

@@ -15,10 +15,15 @@ use ratatosk_core::{
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use crate::{AdminConfig, OPENAPI, api, router};
+use crate::{AdminConfig, OPENAPI, TokenInForce, api, router};
 
 mod fake;
 mod schema;
+
+fn in_force(token: Option<&str>) -> TokenInForce {
+    let token = token.map(Secret::new);
+    Arc::new(move || token.clone())
+}
 
 fn admin(bus: &Bus, token: Option<&str>) -> Router {
     router(AdminConfig {
@@ -27,7 +32,7 @@ fn admin(bus: &Bus, token: Option<&str>) -> Router {
         upstreams: Arc::new(Fake),
         metrics: Arc::new(|| Ok("ratatosk_build_info 1\n".to_owned())),
         config: Arc::new(|| json!({ "http": {} })),
-        token: token.map(Secret::new),
+        token: in_force(token),
         version: "test",
         listeners: vec![("http", ([127, 0, 0, 1], 8080).into())],
     })

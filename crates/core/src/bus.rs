@@ -6,7 +6,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     pin::Pin,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Instant, SystemTime},
@@ -28,6 +28,7 @@ use crate::{
     rule::{ChannelRule, Rules},
     session::{EndReason, Session, SessionConfig, SessionCore, SessionId, SubscribeOptions},
     stats::{DropReason, Stats},
+    trace::{self, Tracer},
 };
 
 mod sessions;
@@ -118,6 +119,7 @@ struct Inner {
     clients: [AtomicUsize; Connector::MAX],
     next_session: AtomicU64,
     interest_watch: tokio::sync::watch::Sender<u64>,
+    tracer: OnceLock<Arc<dyn Tracer>>,
 }
 
 type ChangeGuards<'a> = SmallVec<[MutexGuard<'a, ()>; 1]>;
@@ -164,6 +166,7 @@ impl Bus {
             clients: Default::default(),
             next_session: AtomicU64::new(1),
             interest_watch: tokio::sync::watch::Sender::new(0),
+            tracer: OnceLock::new(),
         };
         let bus = Self(Arc::new(inner));
         tasks.push(Box::pin(presence::tell(bus.clone())));
@@ -189,7 +192,7 @@ impl Bus {
     ///
     /// # Errors
     /// A loop, or a channel of the gateway's own. Both are counted.
-    pub fn publish(&self, publication: Publication) -> Result<Receipt, PublishError> {
+    pub fn publish(&self, mut publication: Publication) -> Result<Receipt, PublishError> {
         let inner = &*self.0;
         let (connector, bytes) = (publication.origin.connector, publication.payload.len());
         if publication.origin.has_passed(&inner.gateway_id) {
@@ -200,8 +203,12 @@ impl Bus {
             inner.stats.dropped(connector, DropReason::Denied, 1);
             return Err(PublishError::Reserved);
         }
-        let message = Arc::new(Message::new(publication, (SystemTime::now(), Instant::now())));
-        let receipt = inner.place(message);
+        // What is the gateway's own, or a connector's (some names are secret), is nobody's trace.
+        let is_own = |publication: &Publication| publication.channel.is_reserved() || connector == Connector::GATEWAY;
+        let tracer = inner.tracer.get().filter(|_| !is_own(&publication));
+        let span = tracer.and_then(|tracer| trace::begin(&**tracer, &mut publication));
+        let message = Message::new(publication, (SystemTime::now(), Instant::now())).spanned(span);
+        let receipt = inner.place(Arc::new(message));
         inner.stats.received(connector, bytes);
         Ok(receipt)
     }
@@ -267,6 +274,12 @@ impl Bus {
     /// The engine could not read.
     pub async fn last_values(&self, filter: &Filter) -> Result<Vec<Arc<Message>>, EngineError> {
         self.0.engine.last_values(filter).await
+    }
+
+    /// Has a tracer decide, message by message, which are traced; the monitor tells of these. Only the first call counts.
+    pub fn trace_with(&self, tracer: Arc<dyn Tracer>) {
+        // A second tracer would be a mistake of the composition, and changes nothing.
+        let _ = self.0.tracer.set(tracer);
     }
 
     /// Puts other rules in force. What is kept already stays until it is trimmed by them.
@@ -441,6 +454,9 @@ impl Inner {
         }
         if self.monitor.wants_messages() {
             self.monitor.emit(MonitorEvent::ReceivedMessage { message: message.clone() });
+        }
+        if message.span().is_some() {
+            self.monitor.emit(MonitorEvent::TracedMessage { message: message.clone() });
         }
     }
 

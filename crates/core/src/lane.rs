@@ -289,6 +289,11 @@ impl Desk {
             for (to, count) in &entry.targets.per_connector {
                 stats.latency(entry.message.origin.connector, *to, took, *count);
             }
+            if entry.message.span().is_some() {
+                for (connector, deliveries) in &entry.targets.per_connector {
+                    monitor.traced(&entry.message, *connector, *deliveries);
+                }
+            }
             if monitor.wants_messages() {
                 for target in &entry.targets.list {
                     monitor.delivered(&entry.message, target.connector);

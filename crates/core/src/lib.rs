@@ -23,6 +23,7 @@ pub mod queue;
 pub mod rule;
 pub mod session;
 pub mod stats;
+pub mod trace;
 
 pub use bus::{Bus, BusConfig, PublishError, Receipt};
 pub use channel::{Channel, ChannelError, Filter, FilterError};

@@ -9,7 +9,6 @@ use std::{
 
 use bytes::Bytes;
 
-use crate::channel::Channel;
 pub use crate::message::{
     connector::Connector,
     form::Form,
@@ -18,6 +17,7 @@ pub use crate::message::{
     origin::{MAX_HOPS, Origin},
     record::RecordError,
 };
+use crate::{channel::Channel, trace::Span};
 
 mod connector;
 mod form;
@@ -109,8 +109,6 @@ pub struct Extras {
     pub reply_to: Option<Channel>,
     /// What an answer carries back (MQTT 5 correlation data).
     pub correlation: Option<Bytes>,
-    /// W3C `traceparent`, for spans that cross the gateway.
-    pub traceparent: Option<Arc<str>>,
     /// Whether the publisher declared the payload to be UTF-8 text (MQTT 5 payload format indicator 1).
     pub utf8: bool,
 }
@@ -194,6 +192,7 @@ pub struct Message {
     kind: OnceLock<Kind>,
     forms: form::Forms,
     told: losses::Told,
+    span: Option<Box<Span>>,
 }
 
 impl Message {
@@ -214,7 +213,13 @@ impl Message {
             kind: OnceLock::new(),
             forms: form::Forms::default(),
             told: losses::Told::default(),
+            span: None,
         }
+    }
+
+    /// The same with a span.
+    pub(crate) fn spanned(self, span: Option<Box<Span>>) -> Self {
+        Self { span, ..self }
     }
 
     /// A message that no bus has placed: it has no position. For tests and for what is sent beside the bus.
@@ -261,6 +266,12 @@ impl Message {
     #[must_use]
     pub fn is_expired(&self, now: Instant) -> bool {
         self.expires.is_some_and(|end| end <= now)
+    }
+
+    /// The gateway's span of it, if it is traced.
+    #[must_use]
+    pub fn span(&self) -> Option<&Span> {
+        self.span.as_deref()
     }
 
     /// The rare parts, where it has any.

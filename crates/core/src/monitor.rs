@@ -79,6 +79,20 @@ pub enum MonitorEvent {
         /// The receiver's connector.
         connector: Connector,
     },
+    /// A message that is traced has its position and is on its way. Raised for those alone.
+    TracedMessage {
+        /// The message, with its span.
+        message: Arc<Message>,
+    },
+    /// A message that is traced was written to subscribers.
+    TracedDelivery {
+        /// The message, with its span.
+        message: Arc<Message>,
+        /// The receivers' connector.
+        connector: Connector,
+        /// How many of them, in this pass of their lane.
+        deliveries: u64,
+    },
     /// A connection was accepted by a connector's server side.
     ConnectionOpened {
         /// Which connector.
@@ -146,6 +160,15 @@ pub enum MonitorEvent {
         connector: Connector,
         /// `allowed` or `denied`.
         allowed: bool,
+    },
+    /// Metrics or spans were pushed to a collector, or were not.
+    Exported {
+        /// `metrics`, counted in pushes, or `traces`, counted in spans.
+        signal: &'static str,
+        /// `ok`, `failed` (what is tried again) or `dropped`.
+        result: &'static str,
+        /// How many.
+        count: u64,
     },
     /// Configuration was read again.
     ConfigReloaded {
@@ -215,6 +238,10 @@ impl Monitor {
     /// Whether any handler wants per-message events.
     pub(crate) fn wants_messages(&self) -> bool {
         self.0.wants_messages.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn traced(&self, message: &Arc<Message>, connector: Connector, deliveries: u64) {
+        self.emit(MonitorEvent::TracedDelivery { message: message.clone(), connector, deliveries });
     }
 
     pub(crate) fn delivered(&self, message: &Arc<Message>, connector: Connector) {

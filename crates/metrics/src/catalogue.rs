@@ -73,6 +73,7 @@ catalogue! {
     AUTH = Counter "auth_total" ["connector", "result"] "Clients let in or turned away.";
     PROTOCOL_FAULTS = Counter "protocol_faults_total" ["connector", "fault"] "Clients that broke their protocol or asked for what is refused, by what they did.";
     CONFIG_RELOADS = Counter "config_reloads_total" ["result"] "Times configuration was read again: ok or failed.";
+    EXPORTS = Counter "otlp_exports_total" ["signal", "result"] "Pushes of metrics, and spans of traces, sent to an OpenTelemetry collector, by result: ok, failed (tried again) or dropped.";
     CERTIFICATE_EXPIRY = Gauge "certificate_expiry_timestamp_seconds" ["certificate"] "When a certificate of the TLS listeners ends, in Unix seconds.";
     BUILD_INFO = Gauge "build_info" ["version"] "Always 1; the label tells the version.";
 }

@@ -10,6 +10,7 @@ use std::{
 use parking_lot::Mutex;
 use prometheus::{
     Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder, core::Collector,
+    proto::MetricFamily,
 };
 use ratatosk_core::{Bus, Connector, MonitorEvent, MonitorHandler, monitor::Monitored, stats::DropReason};
 
@@ -99,6 +100,9 @@ impl Exporter {
         for result in ["ok", "failed"] {
             self.add(name::CONFIG_RELOADS, &[result], 0);
         }
+        for (signal, result) in [("metrics", "ok"), ("metrics", "failed"), ("traces", "ok"), ("traces", "dropped")] {
+            self.add(name::EXPORTS, &[signal, result], 0);
+        }
         for connector in Connector::all() {
             self.set(name::CONNECTIONS, &[connector.name()], 0.0);
             self.add(name::CONNECTIONS_OPENED, &[connector.name()], 0);
@@ -171,14 +175,20 @@ impl Exporter {
         self.total(name::HISTORY_TRIMMED, &[], usage.history_trimmed);
     }
 
+    /// Everything there is to tell now, as it stands before it is written in a format.
+    #[must_use]
+    pub fn gather(&self) -> Vec<MetricFamily> {
+        self.copy();
+        self.copy_upstreams();
+        self.registry.gather()
+    }
+
     /// The scrape: text format, version 0.0.4. Every metric of the catalogue is at least declared.
     ///
     /// # Errors
     /// Encoding failed.
     pub fn render(&self) -> Result<String, ExportError> {
-        self.copy();
-        self.copy_upstreams();
-        let families = self.registry.gather();
+        let families = self.gather();
         let mut out = Vec::new();
         TextEncoder::new().encode(&families, &mut out)?;
         let mut text = String::from_utf8_lossy(&out).into_owned();
@@ -247,6 +257,7 @@ impl MonitorHandler for Exporter {
             MonitorEvent::ConfigReloaded { ok } => {
                 self.add(name::CONFIG_RELOADS, &[if *ok { "ok" } else { "failed" }], 1);
             }
+            MonitorEvent::Exported { signal, result, count } => self.add(name::EXPORTS, &[signal, result], *count),
             _ => {}
         }
     }

@@ -119,7 +119,6 @@ fn to_extras(properties: PublishProperties) -> Option<Extras> {
             .filter(|(name, _)| name != hops::NAME)
             .map(|(name, value)| (shared(name), shared(value)))
             .collect(),
-        traceparent: None,
     };
     (extras != Extras::default()).then_some(extras)
 }

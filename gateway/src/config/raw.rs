@@ -14,11 +14,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 mod auth;
+mod otlp;
 
 pub use self::auth::{
     ActionChoice, AnonymousChoice, AuthSection, AuthorizerSection, EffectChoice, JwtSection, RuleSection, UserSection,
     WhoSection,
 };
+pub use self::otlp::OtlpSection;
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -50,6 +52,8 @@ pub struct RawConfig {
     pub log: LogSection,
     /// Prometheus metrics.
     pub metrics: MetricsSection,
+    /// An OpenTelemetry collector that metrics and traces are pushed to; without this table nothing is.
+    pub otlp: Option<OtlpSection>,
     /// Monitor events.
     pub monitor: MonitorSection,
     /// The end.

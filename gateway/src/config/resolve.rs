@@ -4,6 +4,7 @@ mod auth;
 mod channels;
 mod http;
 mod listeners;
+mod otlp;
 mod pusher;
 mod sse;
 mod tls;
@@ -51,6 +52,7 @@ pub(super) fn resolve(raw: RawConfig, damaged: BTreeSet<String>) -> Result<Resol
     let (channels, fallback_rule) = channels::rules(&raw.channels, &mut faults);
     let upstreams = upstreams::upstreams(&raw.upstreams, &mut faults);
     let auth = auth::auth(&raw, &mut faults);
+    let otlp = raw.otlp.as_ref().map(|section| otlp::otlp(section, &mut faults));
     let tls = raw.tls.as_ref().and_then(|section| tls::server(section, &mut faults));
     if !faults.found.is_empty() {
         return Err(faults.found);
@@ -70,6 +72,7 @@ pub(super) fn resolve(raw: RawConfig, damaged: BTreeSet<String>) -> Result<Resol
         limits: raw.limits.clone(),
         log: raw.log.clone(),
         metrics: raw.metrics.clone(),
+        otlp,
         monitor: raw.monitor.clone(),
         grace: raw.shutdown.grace.get(),
         raw: Arc::new(raw),

@@ -10,6 +10,7 @@ use ratatosk_connector::{
 };
 use ratatosk_core::rule::ChannelRule;
 use ratatosk_mqtt::config::{MqttConfig, MqttUpstreamConfig};
+use ratatosk_otlp::OtlpConfig;
 use ratatosk_pusher::config::{PusherConfig, PusherUpstreamConfig};
 use ratatosk_sse::config::{SseConfig, SseUpstreamConfig};
 use rustls::sign::CertifiedKey;
@@ -47,6 +48,8 @@ pub struct Resolved {
     pub log: LogSection,
     /// Metrics.
     pub metrics: MetricsSection,
+    /// Where metrics and traces are pushed to.
+    pub otlp: Option<OtlpConfig>,
     /// Monitor events.
     pub monitor: MonitorSection,
     /// How long sessions have to finish.

@@ -2,12 +2,12 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
 };
 
 use axum::Router;
 use ratatosk_admin::AdminConfig;
-use ratatosk_connector::lifecycle::Lifecycle;
+use ratatosk_connector::{config_types::Secret, lifecycle::Lifecycle};
 use ratatosk_core::Bus;
 use ratatosk_metrics::{Exporter, Source, UpstreamReading};
 use serde_json::Value;
@@ -15,36 +15,61 @@ use serde_json::Value;
 use super::upstreams::Upstreams;
 use crate::config::{self, Resolved};
 
-/// What operators see of the configuration; SIGHUP puts another in its place.
+/// What the admin side knows of the configuration; SIGHUP puts another in its place.
 #[derive(Clone)]
-pub(super) struct InForce(Arc<RwLock<Seen>>);
+pub(super) struct InForce {
+    seen: Arc<RwLock<Seen>>,
+    /// Whether others than this machine can reach the admin listener, which stays where it was bound.
+    exposed: bool,
+}
 
 struct Seen {
     config: Value,
+    token: Option<Secret>,
     certificates: Vec<(String, i64)>,
 }
 
 impl InForce {
-    pub(super) fn new(resolved: &Resolved) -> Self {
-        Self(Arc::new(RwLock::new(Seen::of(resolved))))
+    pub(super) fn new(resolved: &Resolved, admin: Option<SocketAddr>) -> Self {
+        let exposed = admin.is_some_and(|address| !address.ip().is_loopback());
+        Self { seen: Arc::new(RwLock::new(Seen::of(resolved))), exposed }
     }
 
+    /// Puts another configuration in place. A listener that others can reach does not lose its token by that.
     pub(super) fn replace(&self, resolved: &Resolved) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Seen::of(resolved);
+        let mut next = Seen::of(resolved);
+        let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
+        if self.exposed && next.token.is_none() {
+            tracing::warn!("`admin.token` stays: the admin listener can be reached by others until a restart");
+            next.token = seen.token.take();
+        }
+        *seen = next;
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Seen> {
+        self.seen.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn config(&self) -> Value {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).config.clone()
+        self.read().config.clone()
+    }
+
+    fn token(&self) -> Option<Secret> {
+        self.read().token.clone()
     }
 
     fn certificates(&self) -> Vec<(String, i64)> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).certificates.clone()
+        self.read().certificates.clone()
     }
 }
 
 impl Seen {
     fn of(resolved: &Resolved) -> Self {
-        Self { config: config::effective_json(resolved), certificates: super::certificates::expiries(resolved) }
+        Self {
+            config: config::effective_json(resolved),
+            token: resolved.raw.admin.token.clone(),
+            certificates: super::certificates::expiries(resolved),
+        }
     }
 }
 
@@ -66,7 +91,6 @@ impl Source for Readings {
 
 /// What the composition hands over.
 pub(super) struct Parts<'a> {
-    pub(super) resolved: &'a Resolved,
     pub(super) bus: &'a Bus,
     pub(super) life: &'a Lifecycle,
     pub(super) exporter: Arc<Exporter>,
@@ -76,16 +100,16 @@ pub(super) struct Parts<'a> {
 }
 
 pub(super) fn router(parts: Parts<'_>) -> Router {
-    let Parts { resolved, bus, life, exporter, upstreams, in_force, listeners } = parts;
+    let Parts { bus, life, exporter, upstreams, in_force, listeners } = parts;
     exporter.read_from(Arc::new(Readings { upstreams: upstreams.clone(), in_force: in_force.clone() }));
-    let shown = in_force.clone();
+    let (shown, asked) = (in_force.clone(), in_force.clone());
     ratatosk_admin::router(AdminConfig {
         bus: bus.clone(),
         life: life.clone(),
         upstreams: Arc::new(upstreams.clone()),
         metrics: Arc::new(move || exporter.render().map_err(|error| error.to_string())),
         config: Arc::new(move || shown.config()),
-        token: resolved.raw.admin.token.clone(),
+        token: Arc::new(move || asked.token()),
         version: env!("CARGO_PKG_VERSION"),
         listeners,
     })

@@ -12,7 +12,7 @@ use ratatosk_core::{
 use ratatosk_metrics::Exporter;
 
 pub use super::listen::Addresses;
-use super::{admin, connectors, listen, monitor, page, rules, subscription::Subscription, upstreams};
+use super::{admin, connectors, journal, listen, monitor, page, rules, subscription::Subscription, upstreams};
 use crate::config::{ConfigErrors, Resolved, Sources};
 
 /// How often the engine lets go of what is too old.
@@ -81,13 +81,16 @@ impl Gateway {
         // Before anything happens that they are to hear of: an upstream may be up in a moment.
         let exporter = Exporter::new(bus.clone(), env!("CARGO_PKG_VERSION"), resolved.metrics.process)?;
         bus.monitor().add(exporter.clone());
+        bus.monitor().add(Arc::new(journal::Journal));
         monitor::publish_events(&bus, &resolved.monitor);
+        if let Some(otlp) = &resolved.otlp {
+            ratatosk_otlp::start(otlp, env!("CARGO_PKG_VERSION"), &bus, &exporter, &life)?;
+        }
         let upstreams = upstreams::Upstreams::start(resolved, &bus, &life)?;
         let routes = extras.routes.merge(page::connected(resolved, &bus, &upstreams));
         let connectors = connectors::Connectors::new(resolved, &bus, &life, routes)?;
-        let in_force = admin::InForce::new(resolved);
+        let in_force = admin::InForce::new(resolved, addresses.admin);
         let admin = admin::router(admin::Parts {
-            resolved,
             bus: &bus,
             life: &life,
             exporter,
@@ -137,7 +140,7 @@ impl Gateway {
     }
 
     /// Puts another configuration in force, as far as it can change while the gateway runs: channel rules, who may come
-    /// in and do what from now on, and upstreams, which are started, replaced and removed.
+    /// in and do what from now on, the operators' token, and upstreams, which are started, replaced and removed.
     ///
     /// # Errors
     /// Upstreams that could not be started; all else is in force.

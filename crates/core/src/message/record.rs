@@ -90,7 +90,6 @@ fn put_extras(out: &mut Vec<u8>, extras: &Extras) {
     out.put_u8(1 | u8::from(extras.utf8) << 1);
     put_maybe(out, extras.content_type.as_deref());
     put_maybe(out, extras.event.as_deref());
-    put_maybe(out, extras.traceparent.as_deref());
     put_maybe(out, extras.reply_to.as_ref().map(Channel::as_str));
     out.put_u8(u8::from(extras.correlation.is_some()));
     if let Some(correlation) = &extras.correlation {
@@ -142,12 +141,12 @@ fn extras(record: &mut Bytes) -> Result<Option<Extras>, RecordError> {
     if flags == 0 {
         return Ok(None);
     }
-    let (content_type, event, traceparent) = (maybe(record)?, maybe(record)?, maybe(record)?);
+    let (content_type, event) = (maybe(record)?, maybe(record)?);
     let reply_to = maybe(record)?.map(|name| Channel::new(&*name)).transpose().map_err(|_| RecordError)?;
     let correlation = if byte(record)? == 0 { None } else { Some(Bytes::copy_from_slice(&part(record)?)) };
     let count = record.try_get_u32().map_err(|_| RecordError)?;
     let properties = (0..count).map(|_| Ok((text(record)?, text(record)?))).collect::<Result<_, _>>()?;
-    Ok(Some(Extras { content_type, event, properties, reply_to, correlation, traceparent, utf8: flags & 2 != 0 }))
+    Ok(Some(Extras { content_type, event, properties, reply_to, correlation, utf8: flags & 2 != 0 }))
 }
 
 #[cfg(test)]
@@ -172,7 +171,6 @@ mod tests {
             properties: vec![("k".into(), "1".into()), ("k".into(), "2".into())],
             reply_to: Some(Channel::new("answers").unwrap()),
             correlation: Some(Bytes::from_static(b"\x00")),
-            traceparent: Some("00-1-2-03".into()),
             utf8: true,
         };
         Message { seq: 9, ..Message::new(publication, (SystemTime::now(), Instant::now())) }

@@ -19,9 +19,6 @@ use crate::{
 /// the whole buffer.
 const COPIED: usize = 4 << 10;
 
-/// The user property that carries the W3C trace context.
-const TRACEPARENT: &str = "traceparent";
-
 /// What the broker can take, as CONNACK says.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Abilities {
@@ -36,12 +33,7 @@ pub(super) fn inbound(mut publish: Publish) -> Option<Inbound> {
     if publish.payload.len() <= COPIED {
         publish.payload = Bytes::copy_from_slice(&publish.payload);
     }
-    let mut publication = mapping::to_publication(publish, channel, Origin::connector(*mapping::CONNECTOR));
-    if let Some(extras) = &mut publication.extras
-        && let Some(at) = extras.properties.iter().position(|(name, _)| &**name == TRACEPARENT)
-    {
-        extras.traceparent = Some(extras.properties.remove(at).1);
-    }
+    let publication = mapping::to_publication(publish, channel, Origin::connector(*mapping::CONNECTOR));
     Some(Inbound {
         channel: publication.channel,
         payload: publication.payload,
@@ -71,9 +63,6 @@ pub(super) fn outbound(out: &Outbound, gateway_id: &str, can: Abilities, now: In
 fn add_properties(properties: &mut PublishProperties, out: &Outbound, gateway_id: &str, now: Instant) {
     properties.message_expiry = out.message.remaining(now).map(seconds);
     properties.response_topic = out.reply_to.as_ref().map(|channel| ByteString::from(&*names::topic(channel)));
-    if let Some(traceparent) = out.message.extras().and_then(|extras| extras.traceparent.as_deref()) {
-        properties.user_properties.push((TRACEPARENT.into(), ByteString::from(traceparent)));
-    }
     properties.user_properties.push((hops::NAME.into(), hops::with_this(&out.message.origin, gateway_id).into()));
 }
 

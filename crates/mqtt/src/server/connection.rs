@@ -210,7 +210,7 @@ impl Connection {
                 Event::Unsubscribe(unsubscribe) => self.unsubscribe(unsubscribe, answers),
                 Event::Disconnect { will, reason } => {
                     self.rest.goodbye = !will;
-                    tracing::trace!(client = %self.client.id, %reason, "client disconnects");
+                    tracing::trace!(client = &*self.client.id, %reason, "client disconnects");
                     return Err(End::silent(EndReason::Disconnect));
                 }
                 Event::Auth(auth) => self.reauthenticate(auth, answers)?,
@@ -220,7 +220,7 @@ impl Connection {
     }
 
     fn fault(&self, fault: Fault) -> End {
-        tracing::debug!(client = %self.client.id, %fault, "client breaks the protocol");
+        tracing::debug!(client = &*self.client.id, %fault, "client breaks the protocol");
         End::told(EndReason::Protocol, fault.reason()).because(fault.label())
     }
 

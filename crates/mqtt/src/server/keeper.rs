@@ -153,7 +153,7 @@ async fn save(shared: &Shared, client: &Client) -> Result<(), EngineError> {
         None => false,
     };
     if lost {
-        tracing::info!(client = %client.id, "another gateway has this session now");
+        tracing::info!(client = &*client.id, "another gateway has this session now");
         client.state.lock().kept = None;
         client.end(EndReason::TakenOver);
     }

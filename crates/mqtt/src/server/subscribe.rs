@@ -91,7 +91,7 @@ impl Connection {
 
     async fn show_retained(&mut self, made: Made) {
         let Ok(values) = self.shared.bus.last_values(&made.filter).await else {
-            tracing::warn!(client = %self.client.id, "retained messages could not be read");
+            tracing::warn!(client = &*self.client.id, "retained messages could not be read");
             return;
         };
         if values.is_empty() {

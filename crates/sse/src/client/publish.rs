@@ -8,7 +8,7 @@ use http::{HeaderValue, StatusCode, header};
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use ratatosk_connector::upstream::{Ended, Outbound, Token, hops};
 use ratatosk_core::stats::DropReason;
-use ratatosk_core::{Kind, Message};
+use ratatosk_core::{Kind, Message, trace};
 use std::sync::Arc;
 
 /// What became of a message.
@@ -89,6 +89,12 @@ fn request(
     }
     if publish.preset == SsePublishPreset::Ratatosk {
         request = request.header(hops::NAME, hops::with_this(&message.origin, gateway_id));
+        for (name, value) in message.properties().iter().filter(|(name, _)| trace::HEADERS.contains(&&**name)) {
+            request = match HeaderValue::from_str(value) {
+                Ok(value) => request.header(&**name, value),
+                Err(_) => request,
+            };
+        }
     }
     Some(request)
 }

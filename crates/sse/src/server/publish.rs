@@ -7,7 +7,7 @@ use axum::{
 use bytes::Bytes;
 use http::{StatusCode, header, request::Parts};
 use ratatosk_connector::{http::Problem, upstream::hops};
-use ratatosk_core::{Channel, Origin, Publication, PublishError, stats::DropReason};
+use ratatosk_core::{Channel, Origin, Publication, PublishError, stats::DropReason, trace};
 
 use super::{Server, foreign_origin, query::check_encoding, refuse, token};
 
@@ -91,8 +91,10 @@ fn head(server: &Server, parts: &Parts) -> Result<Publication, Problem> {
     if let Some(passed) = text(header::HeaderName::from_static(hops::NAME)) {
         publication.origin.hops = hops::parse(passed).into();
     }
-    if let Some(trace) = text(header::HeaderName::from_static("traceparent")) {
-        publication.extras_mut().traceparent = Some(trace.into());
+    for name in trace::HEADERS {
+        if let Some(context) = text(header::HeaderName::from_static(name)) {
+            publication.extras_mut().properties.push((name.into(), context.into()));
+        }
     }
     Ok(publication)
 }
