@@ -9,7 +9,8 @@ import PusherServer from 'pusher'
 import Pusher from 'pusher-js'
 import { args, commands, emit } from './lib/io.mjs'
 
-adapt()
+// It makes Node look like a browser, which Faye's client would take it for.
+if (args.snippets.some(({ code }) => code.includes('cometd'))) adapt()
 
 /** The function that a snippet is: of an expression, one that returns its value. */
 function compile (names, code) {

@@ -1,6 +1,6 @@
 """Runs a program whose standard output and error are a terminal: {"command": [...], "feed": "line"?, "until": "text"?}.
 
-With `feed`, that line is written to its standard input again and again until `until` has appeared on the terminal; then its input
+With `feed`, that line is written to its standard input again and again, fifty at a time, until `until` has appeared on the terminal; then its input
 ends. Without, its input is empty. Reports {"event": "ended", "status": N, "output": TEXT}: all that the terminal was sent.
 """
 
@@ -18,7 +18,7 @@ environment["TERM"] = "xterm"
 process = subprocess.Popen(arguments["command"], stdin=subprocess.PIPE, stdout=slave, stderr=slave, env=environment)
 os.close(slave)
 os.set_blocking(process.stdin.fileno(), False)
-line = (arguments.get("feed", "") + "\n").encode() if "feed" in arguments else None
+line = ((arguments["feed"] + "\n") * 50).encode() if "feed" in arguments else None
 until = arguments.get("until", "").encode()
 output, hungry = b"", line is not None
 if not hungry:

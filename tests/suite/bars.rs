@@ -75,7 +75,7 @@ async fn ten_thousand_sessions_and_channels_stay_easy_to_look_at() {
 
     let scrape = gateway.metrics().await;
     assert_eq!(scrape.sum("ratatosk_channels", &[]), Some(10_000.0));
-    assert_eq!(scrape.sum("ratatosk_retained_messages", &[]), Some(10_000.0));
+    assert!(scrape.sum("ratatosk_retained_messages", &[]) >= Some(10_000.0), "those of $SYS come on top");
     println!("a scrape with {CROWD} sessions: {} bytes, {} series", scrape.text.len(), series(&scrape).len());
     assert!(scrape.text.len() < 1 << 20, "{} bytes", scrape.text.len());
     let new: Vec<String> = series(&scrape).difference(&with_one).cloned().collect();

@@ -8,6 +8,8 @@ use ratatosk_tests::pusher::{self, Pusher};
 use ratatosk_tests::sse::SseStream;
 use ratatosk_tests::{Gateway, Mosquitto};
 use serde_json::Value;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 /// Everything that may not be seen: what is configured, what clients show, and what they say.
 const SECRETS: [&str; 7] = [
@@ -169,8 +171,13 @@ async fn no_client_writes_lines_of_its_own() {
             rest.split(|char: char| !char.is_ascii_digit()).next()?.parse::<u16>().ok()
         };
         let (port, _) = gateway.find_line("the MQTT listener", 0, address).await;
+        // MQTT 3.1.1: CONNECT with a clean session under this name, then DISCONNECT.
         let forged = "device\nforged: \u{1b}[2J";
-        try_publish(port, "a", "1", &["-i", forged]).await;
+        let length = u8::try_from(forged.len()).expect("a short name");
+        let connect =
+            [&[0x10, 12 + length, 0, 4][..], b"MQTT", &[4, 2, 0, 60, 0, length], forged.as_bytes(), &[0xe0, 0]];
+        let mut device = TcpStream::connect(("127.0.0.1", port)).await.expect("a connection");
+        device.write_all(&connect.concat()).await.expect("it reads");
         gateway.wait_for("session ends").await;
         let lines = gateway.lines();
         assert!(lines.iter().any(|line| line.text.contains("forged")), "{format}");
