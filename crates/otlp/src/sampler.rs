@@ -20,8 +20,10 @@ impl Tracer for Sampler {
     fn begin(&self, parent: Option<TraceParent>) -> Option<Span> {
         let picked = parent.map_or_else(|| fastrand::f64() < self.share, |parent| parent.sampled);
         picked.then(|| Span {
-            trace: parent
-                .map_or_else(|| NonZero::new(fastrand::u128(..)).unwrap_or(NonZero::<u128>::MIN), |parent| parent.trace),
+            trace: parent.map_or_else(
+                || NonZero::new(fastrand::u128(..)).unwrap_or(NonZero::<u128>::MIN),
+                |parent| parent.trace,
+            ),
             id: span_id(),
             parent: parent.map(|parent| parent.span),
         })
