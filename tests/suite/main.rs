@@ -14,6 +14,7 @@ mod cross_protocol;
 mod dashboards;
 mod demo;
 mod deploy;
+mod deploy_proxies;
 mod docs;
 mod drain;
 mod live_page;

@@ -28,11 +28,12 @@ use crate::{
     rule::{ChannelRule, Rules},
     session::{EndReason, Session, SessionConfig, SessionCore, SessionId, SubscribeOptions},
     stats::{DropReason, Stats},
-    trace::{self, Tracer},
+    trace::Tracer,
 };
 
 mod sessions;
 mod share;
+mod traced;
 mod view;
 
 pub use sessions::SessionQuery;
@@ -203,10 +204,7 @@ impl Bus {
             inner.stats.dropped(connector, DropReason::Denied, 1);
             return Err(PublishError::Reserved);
         }
-        // What is the gateway's own, or a connector's (some names are secret), is nobody's trace.
-        let is_own = |publication: &Publication| publication.channel.is_reserved() || connector == Connector::GATEWAY;
-        let tracer = inner.tracer.get().filter(|_| !is_own(&publication));
-        let span = tracer.and_then(|tracer| trace::begin(&**tracer, &mut publication));
+        let span = inner.begin_span(&mut publication);
         let message = Message::new(publication, (SystemTime::now(), Instant::now())).spanned(span);
         let receipt = inner.place(Arc::new(message));
         inner.stats.received(connector, bytes);
@@ -274,12 +272,6 @@ impl Bus {
     /// The engine could not read.
     pub async fn last_values(&self, filter: &Filter) -> Result<Vec<Arc<Message>>, EngineError> {
         self.0.engine.last_values(filter).await
-    }
-
-    /// Has a tracer decide, message by message, which are traced; the monitor tells of these. Only the first call counts.
-    pub fn trace_with(&self, tracer: Arc<dyn Tracer>) {
-        // A second tracer would be a mistake of the composition, and changes nothing.
-        let _ = self.0.tracer.set(tracer);
     }
 
     /// Puts other rules in force. What is kept already stays until it is trimmed by them.
