@@ -9,10 +9,11 @@ use std::{
 };
 
 use bytes::{Buf, BytesMut};
+use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, header};
 use ratatosk_connector::{
     access::Visitor,
-    http::{Problem, Resume, Taken},
+    http::{Permit, Problem, Resume, Taken},
 };
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
@@ -43,9 +44,30 @@ thread_local! {
 }
 
 /// Serves the connection from its first request on, which hyper has read.
-pub(super) async fn serve(mount: Arc<Mount>, taken: Taken, visitor: Visitor, headers: HeaderMap, body: Vec<u8>) {
-    let (_counted, resume) = (taken.permit(), taken.resume());
+///
+/// Thousands of these wait at a time, so whatever is not needed while nothing happens (a request, its exchange, an
+/// ending) is in a box that is there only as long as it is.
+pub(super) fn serve(
+    mount: Arc<Mount>,
+    taken: Taken,
+    visitor: Visitor,
+    headers: HeaderMap,
+    body: Vec<u8>,
+) -> impl Future<Output = ()> + Send {
+    let begun = Box::pin(begin(mount, taken, visitor, headers, body));
+    begun.then(|(connection, resume)| connection.run(resume))
+}
+
+async fn begin(
+    mount: Arc<Mount>,
+    taken: Taken,
+    visitor: Visitor,
+    headers: HeaderMap,
+    body: Vec<u8>,
+) -> (Connection, Resume) {
+    let resume = taken.resume();
     let connection = Connection {
+        _counted: taken.permit(),
         direct: Arc::new(Direct::new(taken.socket)),
         buffer: BytesMut::from(&taken.read[..]),
         keep: !asks_to_close(&headers),
@@ -55,8 +77,7 @@ pub(super) async fn serve(mount: Arc<Mount>, taken: Taken, visitor: Visitor, hea
         mount,
     };
     connection.exchange(&headers, &body).await;
-    drop((headers, body, taken.read));
-    connection.run(resume).await;
+    (connection, resume)
 }
 
 fn asks_to_close(headers: &HeaderMap) -> bool {
@@ -75,6 +96,7 @@ enum Next {
 }
 
 struct Connection {
+    _counted: Permit,
     direct: Arc<Direct>,
     mount: Arc<Mount>,
     buffer: BytesMut,
@@ -145,10 +167,10 @@ impl Connection {
                         self.buffer = BytesMut::new(); // an idle connection holds no buffer
                     }
                     self.keep = post.keep;
-                    self.exchange(&post.headers, &body).await;
+                    Box::pin(self.exchange(&post.headers, &body)).await;
                 }
-                Next::Foreign => return self.give_back(resume).await,
-                Next::Closed => return self.hang_up().await,
+                Next::Foreign => return Box::pin(self.give_back(resume)).await,
+                Next::Closed => return Box::pin(self.hang_up()).await,
                 Next::Over { reset } => return self.direct.close(reset),
             }
         }
