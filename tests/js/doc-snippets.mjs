@@ -10,7 +10,8 @@ import Pusher from 'pusher-js'
 import { args, commands, emit } from './lib/io.mjs'
 
 // It makes Node look like a browser, which Faye's client would take it for.
-if (args.snippets.some(({ code }) => code.includes('cometd'))) adapt()
+const withCometD = args.snippets.some(({ code }) => code.includes('cometd'))
+if (withCometD) adapt()
 
 /** The function that a snippet is: of an expression, one that returns its value. */
 function compile (names, code) {
@@ -29,7 +30,7 @@ for (const { name, code } of args.snippets) {
       if (response.status === 200) log('triggered')
     }
   }
-  const scope = { EventSource, Faye, mqtt, Pusher, PusherServer: Server, CometD, cometd: new CometD(), console: { log } }
+  const scope = { EventSource, Faye, mqtt, Pusher, PusherServer: Server, CometD, cometd: withCometD ? new CometD() : undefined, console: { log } }
   const value = compile(Object.keys(scope), code)(...Object.values(scope))
   if (value instanceof EventSource) value.onmessage = event => log(event.data)
   if (value instanceof mqtt.MqttClient) value.on('message', (topic, payload) => log(topic, payload.toString()))

@@ -109,7 +109,7 @@ async fn caddy_in_front_passes_streams_and_websockets() {
             ("stream_close_delay 10s", String::new()),
         ],
     );
-    let file = write(directory.path(), "Caddyfile", &format!("{{\n\tadmin off\n\tpersist_config off\n}}\n{site}"));
+    let file = write(directory.path(), "Caddyfile", &format!("{{\n\tadmin off\n}}\n{site}"));
     let mut command = tokio::process::Command::new("caddy");
     command.args(["run", "--adapter", "caddyfile", "--config", &file]).env("HOME", directory.path());
     command.env("XDG_DATA_HOME", directory.path()).env("XDG_CONFIG_HOME", directory.path());

@@ -301,8 +301,11 @@ function go() {
   const [id, ...rest] = location.hash.slice(1).split("/");
   const route = routes.find((route) => route.id === id) ?? routes[0];
   document.querySelectorAll("nav a").forEach((link) => {
-    if (link.hash === `#${route.id}`) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+    if (link.hash === `#${route.id}`) {
+      link.setAttribute("aria-current", "page");
+      // On a phone the row of pages is wider than the screen.
+      link.scrollIntoView({ block: "nearest", inline: "center" });
+    } else link.removeAttribute("aria-current");
   });
   document.title = `${route.title} · Ratatosk console`;
   const view = document.getElementById("view");
