@@ -26,6 +26,8 @@ pub(super) fn page() -> anyhow::Result<ExitCode> {
     clap_mangen::Man::new(command.clone()).render(&mut page)?;
     let mut page = String::from_utf8(page)?;
     for sub in command.get_subcommands() {
+        // There is one page, not one for each command.
+        page = page.replace(&format!("ratatosk\\-{}(1)", sub.get_name()), &format!("ratatosk {}", sub.get_name()));
         let name = format!("ratatosk {}", sub.get_name());
         let man = clap_mangen::Man::new(sub.clone().bin_name(&name));
         let mut parts = Vec::new();

@@ -3,7 +3,7 @@
 //! At `debug`, because a crowd that comes and goes would bury what matters to an operator; the monitor events and the
 //! console tell the same. Names that clients chose are recorded as strings, so that no line break in one makes a line.
 
-use ratatosk_core::{MonitorEvent, MonitorHandler, monitor::Monitored};
+use ratatosk_core::{Connector, MonitorEvent, MonitorHandler, monitor::Monitored};
 
 /// Writes to the log what happens to sessions.
 #[derive(Debug)]
@@ -16,19 +16,21 @@ impl MonitorHandler for Journal {
         }
         match &event.event {
             MonitorEvent::CreatedClient { client_id, connector } => {
-                tracing::debug!(client = &**client_id, connector = connector.name(), "session begins");
+                tracing::debug!(client = shown(client_id, *connector), connector = connector.name(), "session begins");
             }
             MonitorEvent::ClientSubscribed { client_id, connector, channel } => {
-                let (connector, filter) = (connector.name(), channel.as_str());
-                tracing::debug!(client = &**client_id, connector, filter, "session subscribes");
+                let (client, connector) = (shown(client_id, *connector), connector.name());
+                let filter = channel.as_str();
+                tracing::debug!(client, connector, filter, "session subscribes");
             }
             MonitorEvent::ClientUnsubscribed { client_id, connector, channel } => {
-                let (connector, filter) = (connector.name(), channel.as_str());
-                tracing::debug!(client = &**client_id, connector, filter, "session unsubscribes");
+                let (client, connector) = (shown(client_id, *connector), connector.name());
+                let filter = channel.as_str();
+                tracing::debug!(client, connector, filter, "session unsubscribes");
             }
             MonitorEvent::DestroyedClient { client_id, connector, reason } => {
-                let (connector, reason) = (connector.name(), reason.label());
-                tracing::debug!(client = &**client_id, connector, reason, "session ends");
+                let (client, connector) = (shown(client_id, *connector), connector.name());
+                tracing::debug!(client, connector, reason = reason.label(), "session ends");
             }
             MonitorEvent::Authenticated { connector, allowed: false } => {
                 tracing::debug!(connector = connector.name(), "credentials are refused");
@@ -46,4 +48,11 @@ impl MonitorHandler for Journal {
             _ => {}
         }
     }
+}
+
+/// Who knows the whole client id of a Bayeux session speaks for it: its beginning is enough to
+/// follow it, and to find it in the console.
+fn shown(client_id: &str, connector: Connector) -> &str {
+    const ENOUGH: usize = 8;
+    if connector.name() == "bayeux" { client_id.get(..ENOUGH).unwrap_or_default() } else { client_id }
 }

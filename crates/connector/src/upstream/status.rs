@@ -129,6 +129,10 @@ impl Board {
             false if refused => {
                 tracing::error!(%upstream, "upstream is refused: permanent, will not retry: {reason}");
             }
+            // Somebody wanted it so.
+            false if matches!(state, State::Paused | State::Stopped) => {
+                tracing::info!(%upstream, "upstream is {}", state.label());
+            }
             false => tracing::warn!(%upstream, %reason, "upstream is down"),
         }
         if !same_side || refused {
