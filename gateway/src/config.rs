@@ -64,6 +64,14 @@ pub fn load(sources: &Sources) -> Result<Resolved, ConfigErrors> {
     }
 }
 
+/// Reads the certificates of a section again.
+///
+/// # Errors
+/// All that is wrong with them.
+pub(crate) fn load_tls(section: &raw::TlsSection) -> Result<Tls, ConfigErrors> {
+    resolve::tls_again(section).map_err(|found| errors(Vec::new(), found, &layers::Origins::default()))
+}
+
 /// Checks one more upstream beside those that run, as an entry of a file that held them all would be checked.
 ///
 /// # Errors

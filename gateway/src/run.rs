@@ -10,7 +10,6 @@ use crate::config::{Resolved, Sources};
 
 mod access;
 mod admin;
-mod certificates;
 mod connectors;
 mod gateway;
 mod join;
@@ -21,6 +20,7 @@ mod notify;
 mod page;
 mod rules;
 mod subscription;
+mod tls;
 mod upstreams;
 
 use self::notify::ServiceManager;
@@ -85,7 +85,8 @@ fn reload(gateway: &Gateway, sources: &Sources) -> bool {
     };
     if taken {
         tracing::info!(
-            "configuration was read again: channel rules, [auth], the admin token and upstreams are in force, the rest needs a restart"
+            "configuration was read again: channel rules, [auth], [limits], the admin token, certificates and upstreams are in force, \
+             the rest needs a restart"
         );
     }
     gateway.bus().monitor().emit(MonitorEvent::ConfigReloaded { ok: taken });

@@ -17,6 +17,7 @@ mod deploy;
 mod deploy_proxies;
 mod docs;
 mod drain;
+mod limits;
 mod live_page;
 mod logs;
 mod mercure;

@@ -7,7 +7,7 @@ use ratatosk_bayeux::{
     server::{BayeuxServer, ServerConfig},
 };
 use ratatosk_connector::{
-    http::{HttpLimits, HttpListener, Origins},
+    http::{HttpListener, Origins},
     lifecycle::Lifecycle,
 };
 use ratatosk_core::Bus;
@@ -28,6 +28,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     });
     let listener = tokio::net::TcpListener::bind(listen).await?;
     println!("{}", listener.local_addr()?);
-    HttpListener { listener, tls: None, limits: HttpLimits::default() }.serve(server.router(), life).await;
+    HttpListener::plain(listener).serve(server.router(), life).await;
     Ok(())
 }

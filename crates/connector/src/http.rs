@@ -4,13 +4,17 @@
 //! WebSocket) takes the connection over: hyper's buffers and task state are given back, and the connector
 //! owns the bare socket.
 
+pub use crate::listener::Permit;
+
 pub use self::{
+    forwarded::{ForwardedHeader, TrustedProxies},
     listener::{HttpLimits, HttpListener},
     origins::Origins,
     problem::Problem,
-    takeover::{Permit, Resume, Taken, Takeover},
+    takeover::{Resume, Taken, Takeover},
 };
 
+mod forwarded;
 mod listener;
 mod origins;
 mod problem;

@@ -10,6 +10,8 @@ use parking_lot::Mutex;
 use tokio::{io::Interest, net::TcpStream};
 use tokio_rustls::rustls::ServerConnection;
 
+use crate::listener::Transport;
+
 /// Bytes of ciphertext that a TLS connection may hold back for a socket that is not ready.
 const TLS_BUFFER: usize = 64 << 10;
 
@@ -40,6 +42,15 @@ impl From<tokio_rustls::server::TlsStream<TcpStream>> for Socket {
         let (tcp, mut session) = stream.into_inner();
         session.set_buffer_limit(Some(TLS_BUFFER));
         Self::Tls(Box::new(TlsSocket { tcp, session: Mutex::new(session) }))
+    }
+}
+
+impl From<Transport> for Socket {
+    fn from(transport: Transport) -> Self {
+        match transport {
+            Transport::Tcp(tcp) => tcp.into(),
+            Transport::Tls(stream) => (*stream).into(),
+        }
     }
 }
 

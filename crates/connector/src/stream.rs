@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use ratatosk_core::{
-    Bus, Connector, Delivered, EndReason, Form, Message, OutboxLimits, Peer, Run, Session,
+    Backlog, Bus, Connector, Delivered, EndReason, Form, Message, OutboxLimits, Peer, Run, Session,
     stats::{DropReason, Stats},
 };
 use tokio::sync::Notify;
@@ -247,6 +247,24 @@ impl Peer for StreamPeer {
     fn end(&self, reason: EndReason) {
         self.state.lock().end(reason);
         self.wake.notify_one();
+    }
+
+    fn backlog(&self) -> Backlog {
+        let state = self.state.lock();
+        Backlog { messages: state.depth(), bytes: state.bytes() }
+    }
+
+    fn relieve(&self) {
+        let mut state = self.state.lock();
+        let before = state.depth();
+        let lost = state.relieve(&*self.frame);
+        self.count_waiting(before, &state);
+        let ended = state.ended().is_some();
+        drop(state);
+        self.stats.dropped(self.connector, DropReason::Slow, lost);
+        if ended {
+            self.wake.notify_one();
+        }
     }
 
     fn is_live(&self) -> bool {

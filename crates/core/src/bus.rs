@@ -7,7 +7,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Instant, SystemTime},
 };
@@ -31,11 +31,13 @@ use crate::{
     trace::Tracer,
 };
 
+mod relief;
 mod sessions;
 mod share;
 mod traced;
 mod view;
 
+pub use relief::Relief;
 pub use sessions::SessionQuery;
 
 /// Channels whose matched set is cached; past it the cache starts anew.
@@ -121,6 +123,9 @@ struct Inner {
     next_session: AtomicU64,
     interest_watch: tokio::sync::watch::Sender<u64>,
     tracer: OnceLock<Arc<dyn Tracer>>,
+    /// Publishers wait: memory is short.
+    held: AtomicBool,
+    released: tokio::sync::Notify,
 }
 
 type ChangeGuards<'a> = SmallVec<[MutexGuard<'a, ()>; 1]>;
@@ -168,6 +173,8 @@ impl Bus {
             next_session: AtomicU64::new(1),
             interest_watch: tokio::sync::watch::Sender::new(0),
             tracer: OnceLock::new(),
+            held: AtomicBool::new(false),
+            released: tokio::sync::Notify::new(),
         };
         let bus = Self(Arc::new(inner));
         tasks.push(Box::pin(presence::tell(bus.clone())));
@@ -211,8 +218,12 @@ impl Bus {
         Ok(receipt)
     }
 
-    /// Waits while the fan-out is behind. This is how a publisher that is too fast is slowed down, by not being read.
+    /// Waits while the fan-out is behind, or memory is short. This is how a publisher that is too fast is slowed down, by not
+    /// being read.
     pub async fn admission(&self) {
+        if self.0.held.load(Ordering::Relaxed) {
+            self.released().await;
+        }
         for lane in &self.0.lanes {
             if lane.is_behind() {
                 lane.caught_up().await;
@@ -306,6 +317,7 @@ impl Bus {
     /// Ends the lanes once they are empty.
     pub fn close(&self) {
         self.0.presence.news.close();
+        self.hold(false);
         self.0.lanes.iter().for_each(|lane| lane.close());
     }
 

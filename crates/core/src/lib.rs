@@ -25,13 +25,13 @@ pub mod session;
 pub mod stats;
 pub mod trace;
 
-pub use bus::{Bus, BusConfig, PublishError, Receipt};
+pub use bus::{Bus, BusConfig, PublishError, Receipt, Relief};
 pub use channel::{Channel, ChannelError, Filter, FilterError};
 pub use engine::{Engine, MemoryEngine, Replay};
 pub use message::{Connector, Fields, Form, Kind, Message, Origin, Position, Properties, Publication, Qos};
 pub use monitor::{Monitor, MonitorEvent, MonitorHandler};
 pub use outbox::{Outbox, OutboxLimits, SlowPolicy};
-pub use peer::{Delivered, Grant, Peer, Run};
+pub use peer::{Backlog, Delivered, Grant, Peer, Run};
 pub use presence::{Member, Presence, Present};
 pub use queue::QueuePeer;
 pub use rule::{ChannelRule, HistoryRule, LastValue, Rules};

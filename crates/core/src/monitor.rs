@@ -170,6 +170,23 @@ pub enum MonitorEvent {
         /// How many.
         count: u64,
     },
+    /// A limit turned a connection, a session or a request away.
+    Limited {
+        /// By which connector it came.
+        connector: Connector,
+        /// Which limit: one of a bounded set of names, in snake case.
+        limit: &'static str,
+    },
+    /// Memory was short, and sessions had to give up what waited for them.
+    Relieved {
+        /// How many.
+        sessions: usize,
+    },
+    /// Certificates were read again.
+    CertificatesReloaded {
+        /// Whether they were taken.
+        ok: bool,
+    },
     /// Configuration was read again.
     ConfigReloaded {
         /// Whether it was taken.

@@ -148,6 +148,23 @@ impl Outbox {
         self.queue.front()?.as_ref()
     }
 
+    /// Memory is short: what waits is given up by the policy, the older half of it or all. Says how many messages that were.
+    pub fn relieve(&mut self) -> usize {
+        if self.limits.policy == SlowPolicy::Disconnect {
+            return self.clear();
+        }
+        let (before, keep) = (self.messages, self.messages / 2);
+        while self.messages > keep && self.pop().is_some() {}
+        self.queue.shrink_to_fit();
+        before - self.messages
+    }
+
+    /// What happens when it is full.
+    #[must_use]
+    pub fn policy(&self) -> SlowPolicy {
+        self.limits.policy
+    }
+
     /// Drops all that waits and says how many messages that were.
     pub fn clear(&mut self) -> usize {
         let lost = self.messages;

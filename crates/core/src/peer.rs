@@ -72,6 +72,23 @@ pub struct Delivered {
     pub bytes: u64,
 }
 
+/// What waits in memory for a session's client.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Messages.
+    pub messages: usize,
+    /// Bytes of them, by [`crate::Message::weight`], and of what is encoded already.
+    pub bytes: usize,
+}
+
+impl std::ops::Add for Backlog {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { messages: self.messages + other.messages, bytes: self.bytes + other.bytes }
+    }
+}
+
 /// One session's end of the bus.
 ///
 /// The lane calls [`Peer::deliver`] once per batch. It must not block: it writes what the socket takes and
@@ -82,6 +99,17 @@ pub trait Peer: Send + Sync + 'static {
 
     /// Asks the session to end, telling its client in the protocol's own words. It may be called more than once.
     fn end(&self, reason: EndReason);
+
+    /// What waits for the session now.
+    fn backlog(&self) -> Backlog {
+        Backlog::default()
+    }
+
+    /// Memory is short: the session meets the policy of its outbox now, as if that were full. One that may lose messages loses
+    /// the older half of what waits; one that may not ends.
+    fn relieve(&self) {
+        self.end(EndReason::Slow);
+    }
 
     /// Whether a shared subscription may choose this session now.
     fn is_live(&self) -> bool {

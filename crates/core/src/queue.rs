@@ -10,8 +10,8 @@ use tokio::sync::Notify;
 
 use crate::{
     lane::Run,
-    outbox::{Outbox, OutboxLimits, Pushed, Waiting},
-    peer::{Delivered, Peer},
+    outbox::{Outbox, OutboxLimits, Pushed, SlowPolicy, Waiting},
+    peer::{Backlog, Delivered, Peer},
     session::EndReason,
 };
 
@@ -109,6 +109,21 @@ impl Peer for QueuePeer {
 
     fn end(&self, reason: EndReason) {
         self.state.lock().ended.get_or_insert(reason);
+        self.arrived.notify_one();
+    }
+
+    fn backlog(&self) -> Backlog {
+        let (messages, bytes) = self.depth();
+        Backlog { messages, bytes }
+    }
+
+    fn relieve(&self) {
+        let mut state = self.state.lock();
+        self.dropped.fetch_add(state.outbox.relieve() as u64, Ordering::Relaxed);
+        if state.outbox.policy() == SlowPolicy::Disconnect {
+            state.ended = Some(EndReason::Slow);
+        }
+        drop(state);
         self.arrived.notify_one();
     }
 }

@@ -70,10 +70,16 @@ catalogue! {
     RETAINED_MESSAGES = Gauge "retained_messages" [] "Last values kept.";
     LANE_MESSAGES = Gauge "lane_messages" [] "Published messages that wait for the fan-out.";
     OUTBOX_MESSAGES = Gauge "outbox_messages" ["connector"] "Messages that wait for subscribers whose connection does not keep up.";
+    QUEUE_BYTES = Gauge "queue_bytes" [] "Bytes that wait for slow subscribers; a message counts for each that waits for it.";
+    LIMITED = Counter "limited_total" ["connector", "limit"] "Connections, sessions and publications that a limit turned away.";
+    MEMORY_CEILING = Gauge "memory_ceiling_bytes" [] "The memory that the process may take; 0 if it is not limited.";
+    MEMORY_PRESSURE = Gauge "memory_pressure" [] "How near memory is to its ceiling: 0 far, 1 new sessions are refused and slow subscribers relieved, 2 publishers wait, too.";
+    RELIEVED = Counter "relieved_sessions_total" [] "Times a slow subscriber met the policy of its outbox because memory or queue bytes were short.";
     AUTH = Counter "auth_total" ["connector", "result"] "Clients let in or turned away.";
     PROTOCOL_FAULTS = Counter "protocol_faults_total" ["connector", "fault"] "Clients that broke their protocol or asked for what is refused, by what they did.";
     CONFIG_RELOADS = Counter "config_reloads_total" ["result"] "Times configuration was read again: ok or failed.";
     EXPORTS = Counter "otlp_exports_total" ["signal", "result"] "Pushes of metrics, and spans of traces, sent to an OpenTelemetry collector, by result: ok, failed (tried again) or dropped.";
-    CERTIFICATE_EXPIRY = Gauge "certificate_expiry_timestamp_seconds" ["certificate"] "When a certificate of the TLS listeners ends, in Unix seconds.";
+    CERTIFICATE_EXPIRY = Gauge "certificate_expiry_timestamp_seconds" ["certificate"] "When a certificate ends, in Unix seconds: of the TLS listeners, of the authorities of clients, and those shown to upstreams.";
+    CERTIFICATE_RELOADS = Counter "certificate_reloads_total" ["result"] "Times changed certificates were read again: ok or failed.";
     BUILD_INFO = Gauge "build_info" ["version"] "Always 1; the label tells the version.";
 }

@@ -99,10 +99,12 @@ impl Exporter {
         }
         for result in ["ok", "failed"] {
             self.add(name::CONFIG_RELOADS, &[result], 0);
+            self.add(name::CERTIFICATE_RELOADS, &[result], 0);
         }
         for (signal, result) in [("metrics", "ok"), ("metrics", "failed"), ("traces", "ok"), ("traces", "dropped")] {
             self.add(name::EXPORTS, &[signal, result], 0);
         }
+        self.add(name::RELIEVED, &[], 0);
         for connector in Connector::all() {
             self.set(name::CONNECTIONS, &[connector.name()], 0.0);
             self.add(name::CONNECTIONS_OPENED, &[connector.name()], 0);
@@ -168,6 +170,7 @@ impl Exporter {
         self.set(name::CHANNELS, &[], channels as f64);
         self.set(name::SUBSCRIPTIONS, &[], subscriptions as f64);
         self.set(name::LANE_MESSAGES, &[], self.bus.waiting() as f64);
+        self.set(name::QUEUE_BYTES, &[], self.bus.backlog().bytes as f64);
         let usage = self.bus.engine().usage();
         self.set(name::HISTORY_MESSAGES, &[], usage.history_messages as f64);
         self.set(name::HISTORY_BYTES, &[], usage.history_bytes as f64);
@@ -253,6 +256,11 @@ impl MonitorHandler for Exporter {
             }
             MonitorEvent::ProtocolFault { connector, fault } => {
                 self.add(name::PROTOCOL_FAULTS, &[connector.name(), fault], 1);
+            }
+            MonitorEvent::Limited { connector, limit } => self.add(name::LIMITED, &[connector.name(), limit], 1),
+            MonitorEvent::Relieved { sessions } => self.add(name::RELIEVED, &[], *sessions as u64),
+            MonitorEvent::CertificatesReloaded { ok } => {
+                self.add(name::CERTIFICATE_RELOADS, &[if *ok { "ok" } else { "failed" }], 1);
             }
             MonitorEvent::ConfigReloaded { ok } => {
                 self.add(name::CONFIG_RELOADS, &[if *ok { "ok" } else { "failed" }], 1);

@@ -9,5 +9,5 @@ mod reading;
 mod reference;
 
 pub use exporter::{ExportError, Exporter};
-pub use reading::{Source, UpstreamReading};
+pub use reading::{MemoryReading, Source, UpstreamReading};
 pub use reference::reference;

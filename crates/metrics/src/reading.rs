@@ -23,11 +23,25 @@ pub struct UpstreamReading {
     pub ack_stalls: u64,
 }
 
+/// One look at memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MemoryReading {
+    /// The ceiling, in bytes, if there is one.
+    pub ceiling: Option<usize>,
+    /// 0: far from it; 1: new sessions are refused; 2: publishers wait, too.
+    pub pressure: u8,
+}
+
 /// Where upstreams and certificates are read from.
 pub trait Source: Send + Sync + 'static {
     /// All upstreams there are now; series of others end.
     fn upstreams(&self) -> Vec<UpstreamReading>;
 
-    /// The certificates of the TLS listeners: a name for each, and when it ends in Unix seconds.
+    /// All certificates in use: a name for each, and when it ends in Unix seconds.
     fn certificates(&self) -> Vec<(String, i64)>;
+
+    /// How near memory is to its ceiling.
+    fn memory(&self) -> MemoryReading {
+        MemoryReading::default()
+    }
 }

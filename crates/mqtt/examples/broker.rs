@@ -5,10 +5,11 @@
 use std::{error::Error, sync::Arc};
 
 use ratatosk_connector::{
-    http::{HttpLimits, HttpListener, Origins},
+    http::{HttpListener, Origins},
     lifecycle::Lifecycle,
+    listener::Listener,
 };
-use ratatosk_core::Bus;
+use ratatosk_core::{Bus, Connector};
 use ratatosk_mqtt::{
     config::MqttConfig,
     server::{Anonymous, MqttServer, Settings},
@@ -24,9 +25,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let settings = Settings::from(&MqttConfig::default());
     let server = MqttServer::new(settings, Bus::in_memory(), life.clone(), Arc::new(Anonymous));
     let router = server.router("/mqtt", Origins::new(["*"]));
-    let http = HttpListener { listener: web, tls: None, limits: HttpLimits::default() };
+    let http = HttpListener::plain(web);
+    let listener = Listener::plain(tcp, Connector::register("mqtt"), server.settings().max_connections);
     life.spawn("http", http.serve(router, life.clone()));
-    life.spawn("mqtt", async move { server.serve(tcp, None).await });
+    life.spawn("mqtt", async move { server.serve(listener).await });
     tokio::signal::ctrl_c().await?;
     life.close();
     life.wait(std::time::Duration::from_secs(5)).await;

@@ -12,9 +12,11 @@ use serde::{Deserialize, Serialize};
 pub struct MqttConfig {
     /// MQTT 3.1, 3.1.1 and 5.0 over TCP.
     pub listen: Listen,
-    /// The same over TLS, with the certificate of `[tls]`; 8883 is the usual port.
+    /// The same over TLS, with the certificates of `[tls]`; 8883 is the usual port.
     pub tls_listen: Listen,
-    /// Connections at once, over TCP and TLS; further ones wait in the kernel's queue.
+    /// Whether connections begin with a PROXY header (version 1 or 2) that tells where they truly come from; see `http.proxy_protocol`.
+    pub proxy_protocol: bool,
+    /// Connections at once, over TCP and TLS; one more is told that the server is busy.
     #[schemars(range(min = 1))]
     pub max_connections: usize,
     /// How long a client may take to send CONNECT.
@@ -80,6 +82,7 @@ impl Default for MqttConfig {
         Self {
             listen: Listen::loopback(1883),
             tls_listen: Listen::Off,
+            proxy_protocol: false,
             max_connections: 100_000,
             connect_timeout: Duration::from_secs(10),
             max_packet_size: Size::from_mib(1),

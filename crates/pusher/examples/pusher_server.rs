@@ -3,7 +3,7 @@
 //! It shows what a program needs in order to embed the connector; the gateway's binary does the same and more.
 
 use ratatosk_connector::{
-    http::{HttpLimits, HttpListener, Origins},
+    http::{HttpListener, Origins},
     lifecycle::Lifecycle,
 };
 use ratatosk_core::Bus;
@@ -26,7 +26,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         &config,
     )?;
     let listener = tokio::net::TcpListener::bind(&address).await?;
-    let http = HttpListener { listener, tls: None, limits: HttpLimits::default() };
+    let http = HttpListener::plain(listener);
     life.spawn("http", http.serve(server.router(), life.clone()));
     tokio::signal::ctrl_c().await?;
     life.close();

@@ -18,7 +18,7 @@ use axum::{
 };
 use futures_util::{SinkExt, StreamExt};
 use ratatosk_connector::{
-    http::{HttpLimits, HttpListener, Origins},
+    http::{HttpListener, Origins},
     lifecycle::Lifecycle,
 };
 use ratatosk_core::{
@@ -56,7 +56,7 @@ impl Host {
         .unwrap();
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let http = HttpListener { listener, tls: None, limits: HttpLimits::default() };
+        let http = HttpListener::plain(listener);
         life.spawn("http", http.serve(server.router(), life.clone()));
         let _ = rustls::crypto::ring::default_provider().install_default();
         Self { bus, life, port, http: reqwest::Client::new() }

@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 
 use ratatosk_connector::{
     backoff::BackoffConfig,
-    http::{HttpLimits, HttpListener, Origins},
+    http::{HttpListener, Origins},
     lifecycle::Lifecycle,
     rules::{Direction, Rule, RuleSet},
     upstream::{Bridge, BridgeHandle, BridgeSpec, State},
@@ -50,7 +50,7 @@ impl Far {
         .unwrap();
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let http = HttpListener { listener, tls: None, limits: HttpLimits::default() };
+        let http = HttpListener::plain(listener);
         life.spawn("http", http.serve(server.router(), life.clone()));
         Self { bus, life, port }
     }

@@ -3,8 +3,6 @@
 //! The protocols own their sections (`ratatosk_mqtt::config` and its like). Doc comments here become the
 //! comments of the default file and the reference page.
 
-use std::path::PathBuf;
-
 use ratatosk_bayeux::config::{BayeuxConfig, BayeuxUpstreamConfig};
 use ratatosk_connector::config_types::{Duration, FilterValue, Listen, Secret, Size, UpstreamConfig};
 use ratatosk_mqtt::config::{MqttConfig, MqttUpstreamConfig};
@@ -14,13 +12,19 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 mod auth;
+mod limits;
 mod otlp;
+mod tls;
 
 pub use self::auth::{
     ActionChoice, AnonymousChoice, AuthSection, AuthorizerSection, EffectChoice, JwtSection, RuleSection, UserSection,
     WhoSection,
 };
-pub use self::otlp::OtlpSection;
+pub use self::{
+    limits::LimitsSection,
+    otlp::OtlpSection,
+    tls::{CertificateSection, ClientAuthChoice, ClientNameChoice, TlsSection},
+};
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -44,7 +48,7 @@ pub struct RawConfig {
     pub upstreams: Vec<UpstreamSection>,
     /// Who may come in, and what they may do. Needed as soon as a listener can be reached from other machines.
     pub auth: Option<AuthSection>,
-    /// The certificate of every TLS listener.
+    /// The certificates of the TLS listeners.
     pub tls: Option<TlsSection>,
     /// Bounds that hold for the whole gateway.
     pub limits: LimitsSection,
@@ -66,7 +70,7 @@ pub struct RawConfig {
 pub struct HttpSection {
     /// Plain HTTP/1.1 and WebSocket.
     pub listen: Listen,
-    /// The same over TLS, with the certificate of `[tls]`.
+    /// The same over TLS, with the certificates of `[tls]`.
     pub tls_listen: Listen,
     /// Origins of browser pages that may use the gateway, such as `https://example.org`. `"*"` is any page, without
     /// credentials.
@@ -77,6 +81,25 @@ pub struct HttpSection {
     pub max_header: Size,
     /// How long a client may take to send its request line and headers.
     pub header_timeout: Duration,
+    /// Whether connections begin with a PROXY header (version 1 or 2) that tells where they truly come from. It is believed if
+    /// it comes from `trusted_proxies`; from anybody, if there are none. One without such a header is closed.
+    pub proxy_protocol: bool,
+    /// Proxies in front of the gateway, such as `10.0.0.0/8`: from them, `forwarded_header` is believed.
+    pub trusted_proxies: Vec<String>,
+    /// Where these proxies say who a request comes from.
+    pub forwarded_header: ForwardedChoice,
+}
+
+/// Where proxies say who a request comes from. The other header is not looked at: it may be the client's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum ForwardedChoice {
+    /// `X-Forwarded-For`, as most write it.
+    #[default]
+    #[serde(rename = "x-forwarded-for")]
+    XForwardedFor,
+    /// `Forwarded`, the standard (RFC 7239).
+    #[serde(rename = "forwarded")]
+    Forwarded,
 }
 
 impl Default for HttpSection {
@@ -88,6 +111,9 @@ impl Default for HttpSection {
             max_body: Size::from_mib(1),
             max_header: Size::from_kib(16),
             header_timeout: Duration::from_secs(10),
+            proxy_protocol: false,
+            trusted_proxies: Vec::new(),
+            forwarded_header: ForwardedChoice::default(),
         }
     }
 }
@@ -98,6 +124,8 @@ impl Default for HttpSection {
 pub struct AdminSection {
     /// Where operators and Prometheus come in.
     pub listen: Listen,
+    /// The same over TLS, with the certificates of `[tls]`.
+    pub tls_listen: Listen,
     /// What callers of `/api/` must show (`Authorization: Bearer`), and the console asks for. Needed when the listener can
     /// be reached from other machines; without it only calls to localhost are answered. `/metrics` and health are open.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -106,7 +134,7 @@ pub struct AdminSection {
 
 impl Default for AdminSection {
     fn default() -> Self {
-        Self { listen: Listen::loopback(8081), token: None }
+        Self { listen: Listen::loopback(8081), tls_listen: Listen::Off, token: None }
     }
 }
 
@@ -207,38 +235,6 @@ pub enum UpstreamSection {
     Bayeux(UpstreamConfig<BayeuxUpstreamConfig>),
     /// A Pusher server.
     Pusher(UpstreamConfig<PusherUpstreamConfig>),
-}
-
-/// A certificate.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TlsSection {
-    /// PEM file with the certificate, followed by its intermediates.
-    #[schemars(extend("x-type" = "file"))]
-    pub cert: PathBuf,
-    /// PEM file with its private key.
-    #[schemars(extend("x-type" = "file"))]
-    pub key: PathBuf,
-}
-
-/// Bounds that hold for the whole gateway.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct LimitsSection {
-    /// Connections over all listeners; one more is refused.
-    #[schemars(range(min = 1))]
-    pub connections: usize,
-    /// Subscriptions of one session.
-    #[schemars(range(min = 1))]
-    pub subscriptions: usize,
-    /// The largest payload of a message.
-    pub payload: Size,
-}
-
-impl Default for LimitsSection {
-    fn default() -> Self {
-        Self { connections: 100_000, subscriptions: 1000, payload: Size::from_mib(1) }
-    }
 }
 
 /// The log.

@@ -3,6 +3,7 @@
 mod auth;
 mod channels;
 mod http;
+mod limits;
 mod listeners;
 mod otlp;
 mod pusher;
@@ -15,8 +16,8 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::{
     fault::Found,
     path::KeyPath,
-    raw::{RawConfig, UpstreamSection},
-    resolved::{Resolved, Upstream},
+    raw::{RawConfig, TlsSection, UpstreamSection},
+    resolved::{Resolved, Tls, Upstream},
 };
 
 /// Collects what is wrong while a configuration is lowered.
@@ -54,12 +55,15 @@ pub(super) fn resolve(raw: RawConfig, damaged: BTreeSet<String>) -> Result<Resol
     let auth = auth::auth(&raw, &mut faults);
     let otlp = raw.otlp.as_ref().map(|section| otlp::otlp(section, &mut faults));
     let tls = raw.tls.as_ref().and_then(|section| tls::server(section, &mut faults));
+    let proxies = limits::proxies(&raw, &mut faults);
+    let held_to = limits::limits(&raw, &proxies, &mut faults);
     if !faults.found.is_empty() {
         return Err(faults.found);
     }
     Ok(Resolved {
-        http: http::lower(&raw.http, cors),
+        http: http::lower(&raw.http, cors, &proxies),
         admin: raw.admin.listen.address(),
+        admin_tls: raw.admin.tls_listen.address(),
         mqtt: raw.mqtt.clone(),
         bayeux: raw.bayeux.clone(),
         sse: raw.sse.clone(),
@@ -70,6 +74,8 @@ pub(super) fn resolve(raw: RawConfig, damaged: BTreeSet<String>) -> Result<Resol
         auth,
         tls,
         limits: raw.limits.clone(),
+        held_to,
+        proxies,
         log: raw.log.clone(),
         metrics: raw.metrics.clone(),
         otlp,
@@ -77,6 +83,12 @@ pub(super) fn resolve(raw: RawConfig, damaged: BTreeSet<String>) -> Result<Resol
         grace: raw.shutdown.grace.get(),
         raw: Arc::new(raw),
     })
+}
+
+/// Reads the certificates again.
+pub(super) fn tls_again(section: &TlsSection) -> Result<Tls, Vec<Found>> {
+    let mut faults = Faults::default();
+    tls::server(section, &mut faults).ok_or(faults.found)
 }
 
 /// Lowers one more upstream beside those that run; the faults are its own.

@@ -1,19 +1,21 @@
 //! The configuration as the rest of the program sees it: every combination in here makes sense.
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use ratatosk_bayeux::config::{BayeuxConfig, BayeuxUpstreamConfig};
 use ratatosk_connector::{
-    access::AccessConfig,
-    config_types::{Duration, Size, UpstreamMode, UrlValue},
+    access::{AccessConfig, Cidr},
+    config_types::{Duration, UpstreamMode, UrlValue},
+    http::TrustedProxies,
+    limits::LimitsConfig,
     rules::{LoopGuard, RuleSet},
+    tls::TlsConfig,
 };
 use ratatosk_core::rule::ChannelRule;
 use ratatosk_mqtt::config::{MqttConfig, MqttUpstreamConfig};
 use ratatosk_otlp::OtlpConfig;
 use ratatosk_pusher::config::{PusherConfig, PusherUpstreamConfig};
 use ratatosk_sse::config::{SseConfig, SseUpstreamConfig};
-use rustls::sign::CertifiedKey;
 
 use super::raw::{LimitsSection, LogSection, MetricsSection, MonitorSection, RawConfig, UpstreamSection};
 
@@ -24,6 +26,8 @@ pub struct Resolved {
     pub http: Http,
     /// The operators' listener; `None` when it is off.
     pub admin: Option<SocketAddr>,
+    /// The same over TLS.
+    pub admin_tls: Option<SocketAddr>,
     /// The MQTT listeners.
     pub mqtt: MqttConfig,
     /// Bayeux.
@@ -40,10 +44,14 @@ pub struct Resolved {
     pub upstreams: Vec<Upstream>,
     /// Who may come in.
     pub auth: Auth,
-    /// The certificate of the TLS listeners; there is one whenever a TLS listener is on.
+    /// The certificates of the TLS listeners; they are there whenever a TLS listener is on.
     pub tls: Option<Tls>,
     /// Bounds of the whole gateway.
     pub limits: LimitsSection,
+    /// What clients are held to.
+    pub held_to: LimitsConfig,
+    /// Proxies whose word is taken for where a client comes from.
+    pub proxies: Vec<Cidr>,
     /// The log.
     pub log: LogSection,
     /// Metrics.
@@ -73,6 +81,10 @@ pub struct Http {
     pub max_header: usize,
     /// How long a request head may take.
     pub header_timeout: std::time::Duration,
+    /// Whose word is taken for where a request comes from.
+    pub proxies: TrustedProxies,
+    /// Whether connections begin with a PROXY header.
+    pub proxy_protocol: bool,
 }
 
 /// The browsers' origins that may use the gateway.
@@ -143,24 +155,15 @@ pub struct Auth {
     pub access: AccessConfig,
 }
 
-/// A certificate whose key fits.
-#[derive(Clone)]
+/// Certificates whose keys fit.
+#[derive(Debug, Clone)]
 pub struct Tls {
-    /// The chain and its key, ready for a resolver.
-    pub certified: Arc<CertifiedKey>,
-}
-
-impl fmt::Debug for Tls {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Tls({} certificates)", self.certified.cert.len())
-    }
-}
-
-/// The largest payload, for readers that need a length.
-impl LimitsSection {
-    /// [`LimitsSection::payload`] as a length.
-    #[must_use]
-    pub fn max_payload(&self) -> usize {
-        Size::as_usize(self.payload)
-    }
+    /// What listeners show and ask for.
+    pub config: TlsConfig,
+    /// When each certificate ends, in Unix seconds, by its key in the configuration.
+    pub ends: Vec<(String, i64)>,
+    /// What it was read from.
+    pub files: Vec<PathBuf>,
+    /// How often the files are looked at; zero is never.
+    pub watch: std::time::Duration,
 }

@@ -7,12 +7,12 @@ use std::{
 
 use axum::Router;
 use ratatosk_admin::AdminConfig;
-use ratatosk_connector::{config_types::Secret, lifecycle::Lifecycle};
+use ratatosk_connector::{config_types::Secret, lifecycle::Lifecycle, limits::Limits};
 use ratatosk_core::Bus;
-use ratatosk_metrics::{Exporter, Source, UpstreamReading};
+use ratatosk_metrics::{Exporter, MemoryReading, Source, UpstreamReading};
 use serde_json::Value;
 
-use super::upstreams::Upstreams;
+use super::{tls::ListenerTls, upstreams::Upstreams};
 use crate::config::{self, Resolved};
 
 /// What the admin side knows of the configuration; SIGHUP puts another in its place.
@@ -26,12 +26,11 @@ pub(super) struct InForce {
 struct Seen {
     config: Value,
     token: Option<Secret>,
-    certificates: Vec<(String, i64)>,
 }
 
 impl InForce {
-    pub(super) fn new(resolved: &Resolved, admin: Option<SocketAddr>) -> Self {
-        let exposed = admin.is_some_and(|address| !address.ip().is_loopback());
+    pub(super) fn new(resolved: &Resolved, admin: [Option<SocketAddr>; 2]) -> Self {
+        let exposed = admin.iter().flatten().any(|address| !address.ip().is_loopback());
         Self { seen: Arc::new(RwLock::new(Seen::of(resolved))), exposed }
     }
 
@@ -57,26 +56,19 @@ impl InForce {
     fn token(&self) -> Option<Secret> {
         self.read().token.clone()
     }
-
-    fn certificates(&self) -> Vec<(String, i64)> {
-        self.read().certificates.clone()
-    }
 }
 
 impl Seen {
     fn of(resolved: &Resolved) -> Self {
-        Self {
-            config: config::effective_json(resolved),
-            token: resolved.raw.admin.token.clone(),
-            certificates: super::certificates::expiries(resolved),
-        }
+        Self { config: config::effective_json(resolved), token: resolved.raw.admin.token.clone() }
     }
 }
 
 /// What the exporter reads at each scrape.
 struct Readings {
     upstreams: Upstreams,
-    in_force: InForce,
+    tls: Option<ListenerTls>,
+    limits: Limits,
 }
 
 impl Source for Readings {
@@ -85,7 +77,13 @@ impl Source for Readings {
     }
 
     fn certificates(&self) -> Vec<(String, i64)> {
-        self.in_force.certificates()
+        let ours = self.tls.as_ref().map(ListenerTls::ends).unwrap_or_default();
+        ours.into_iter().chain(self.upstreams.certificates()).collect()
+    }
+
+    fn memory(&self) -> MemoryReading {
+        let seen = self.limits.memory();
+        MemoryReading { ceiling: seen.ceiling, pressure: seen.pressure as u8 }
     }
 }
 
@@ -96,12 +94,14 @@ pub(super) struct Parts<'a> {
     pub(super) exporter: Arc<Exporter>,
     pub(super) upstreams: &'a Upstreams,
     pub(super) in_force: &'a InForce,
+    pub(super) tls: Option<ListenerTls>,
+    pub(super) limits: Limits,
     pub(super) listeners: Vec<(&'static str, SocketAddr)>,
 }
 
 pub(super) fn router(parts: Parts<'_>) -> Router {
-    let Parts { bus, life, exporter, upstreams, in_force, listeners } = parts;
-    exporter.read_from(Arc::new(Readings { upstreams: upstreams.clone(), in_force: in_force.clone() }));
+    let Parts { bus, life, exporter, upstreams, in_force, tls, limits, listeners } = parts;
+    exporter.read_from(Arc::new(Readings { upstreams: upstreams.clone(), tls, limits }));
     let (shown, asked) = (in_force.clone(), in_force.clone());
     ratatosk_admin::router(AdminConfig {
         bus: bus.clone(),

@@ -11,6 +11,7 @@ use ratatosk_connector::{
     access::Access,
     http::{Origins, Problem},
     lifecycle::Lifecycle,
+    limits::Limits,
 };
 use ratatosk_core::Bus;
 
@@ -35,7 +36,9 @@ impl Connectors {
             CorsOrigins::Any => Origins::new(["*"]),
             CorsOrigins::Only(named) => Origins::new(named.iter().map(String::as_str)),
         };
-        let access = Access::new(&resolved.auth.access, bus.monitor().clone(), life)?;
+        let limits = Limits::new(resolved.held_to.clone(), bus.monitor().clone());
+        limits.watch_memory(bus.clone(), life);
+        let access = Access::new(&resolved.auth.access, bus.monitor().clone(), life)?.limited(limits);
         let sse = ratatosk_sse::server::Server::new(
             bus.clone(),
             life.clone(),

@@ -12,7 +12,7 @@ use ratatosk_core::{
 use ratatosk_metrics::Exporter;
 
 pub use super::listen::Addresses;
-use super::{admin, connectors, journal, listen, monitor, page, rules, subscription::Subscription, upstreams};
+use super::{admin, connectors, journal, listen, monitor, page, rules, subscription::Subscription, tls, upstreams};
 use crate::config::{ConfigErrors, Resolved, Sources};
 
 /// How often the engine lets go of what is too old.
@@ -51,6 +51,7 @@ pub struct Gateway {
     upstreams: upstreams::Upstreams,
     in_force: admin::InForce,
     access: Access,
+    tls: Option<tls::ListenerTls>,
     addresses: Addresses,
     grace: Duration,
 }
@@ -89,19 +90,25 @@ impl Gateway {
         let upstreams = upstreams::Upstreams::start(resolved, &bus, &life)?;
         let routes = extras.routes.merge(page::connected(resolved, &bus, &upstreams));
         let connectors = connectors::Connectors::new(resolved, &bus, &life, routes)?;
-        let in_force = admin::InForce::new(resolved, addresses.admin);
+        let in_force = admin::InForce::new(resolved, [addresses.admin, addresses.admins]);
+        let tls = tls::ListenerTls::new(resolved)?;
+        if let Some(tls) = &tls {
+            tls.watch(bus.monitor().clone(), &life);
+        }
         let admin = admin::router(admin::Parts {
             bus: &bus,
             life: &life,
             exporter,
             upstreams: &upstreams,
             in_force: &in_force,
+            tls: tls.clone(),
+            limits: connectors.access.limits().clone(),
             listeners: addresses.list(),
         });
         let access = connectors.access.clone();
-        listeners.serve(resolved, connectors, admin, &life);
+        listeners.serve(resolved, connectors, admin, tls.as_ref(), &life);
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
-        Ok(Self { bus, life, upstreams, in_force, access, addresses, grace: resolved.grace })
+        Ok(Self { bus, life, upstreams, in_force, access, tls, addresses, grace: resolved.grace })
     }
 
     /// The bus, for all that the shorthands below do not do.
@@ -140,12 +147,17 @@ impl Gateway {
     }
 
     /// Puts another configuration in force, as far as it can change while the gateway runs: channel rules, who may come
-    /// in and do what from now on, the operators' token, and upstreams, which are started, replaced and removed.
+    /// in and do what from now on, limits, certificates, the operators' token, and upstreams, which are started, replaced and
+    /// removed.
     ///
     /// # Errors
     /// Upstreams that could not be started; all else is in force.
     pub fn reload(&self, resolved: &Resolved) -> anyhow::Result<()> {
         self.access.replace(&resolved.auth.access)?;
+        self.access.limits().replace(resolved.held_to.clone());
+        if let Some(tls) = &self.tls {
+            tls.reload(resolved)?;
+        }
         self.bus.set_rules(rules::of(resolved));
         let upstreams = self.upstreams.reload(resolved);
         self.in_force.replace(resolved);

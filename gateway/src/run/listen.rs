@@ -5,18 +5,26 @@ use std::{net::SocketAddr, sync::Arc};
 use anyhow::Context as _;
 use axum::Router;
 use ratatosk_connector::{
-    http::{HttpLimits, HttpListener},
+    http::{HttpLimits, HttpListener, TrustedProxies},
     lifecycle::Lifecycle,
+    limits::Limits,
+    listener::Listener,
+    tls::ServerTls,
 };
-use rustls::{ServerConfig, server::ResolvesServerCert, sign::CertifiedKey};
-use tokio::net::{TcpListener, TcpSocket};
-use tokio_rustls::TlsAcceptor;
+use ratatosk_core::Connector;
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    sync::Semaphore,
+};
 
-use super::connectors::Connectors;
+use super::{connectors::Connectors, tls::ListenerTls};
 use crate::config::Resolved;
 
 /// Connections that may wait in the kernel to be accepted.
 const BACKLOG: u32 = 4096;
+
+/// Connections of operators at once, on each of their listeners: other limits are not theirs.
+const OPERATORS: usize = 1024;
 
 /// What a request line that is refused for its length may have beyond the bound of the head.
 const LONG_REQUEST_LINE: usize = 192 << 10;
@@ -31,6 +39,8 @@ pub struct Addresses {
     pub https: Option<SocketAddr>,
     /// `admin.listen`.
     pub admin: Option<SocketAddr>,
+    /// `admin.tls_listen`.
+    pub admins: Option<SocketAddr>,
     /// `mqtt.listen`.
     pub mqtt: Option<SocketAddr>,
     /// `mqtt.tls_listen`.
@@ -45,6 +55,7 @@ impl Addresses {
             ("http", self.http),
             ("https", self.https),
             ("admin", self.admin),
+            ("admins", self.admins),
             ("mqtt", self.mqtt),
             ("mqtts", self.mqtts),
         ];
@@ -57,6 +68,7 @@ pub(super) struct Listeners {
     http: Option<TcpListener>,
     https: Option<TcpListener>,
     admin: Option<TcpListener>,
+    admins: Option<TcpListener>,
     mqtt: Option<TcpListener>,
     mqtts: Option<TcpListener>,
 }
@@ -67,6 +79,7 @@ impl Listeners {
             http: bind("http.listen", resolved.http.listen)?,
             https: bind("http.tls_listen", resolved.http.tls_listen)?,
             admin: bind("admin.listen", resolved.admin)?,
+            admins: bind("admin.tls_listen", resolved.admin_tls)?,
             mqtt: bind("mqtt.listen", resolved.mqtt.listen.address())?,
             mqtts: bind("mqtt.tls_listen", resolved.mqtt.tls_listen.address())?,
         })
@@ -79,35 +92,90 @@ impl Listeners {
             http: of(&self.http),
             https: of(&self.https),
             admin: of(&self.admin),
+            admins: of(&self.admins),
             mqtt: of(&self.mqtt),
             mqtts: of(&self.mqtts),
         }
     }
 
-    pub(super) fn serve(self, resolved: &Resolved, connectors: Connectors, admin: Router, life: &Lifecycle) {
+    pub(super) fn serve(
+        self,
+        resolved: &Resolved,
+        connectors: Connectors,
+        admin: Router,
+        tls: Option<&ListenerTls>,
+        life: &Lifecycle,
+    ) {
         let limits = HttpLimits {
-            connections: resolved.limits.connections,
             head_timeout: resolved.http.header_timeout,
             // hyper answers a request line that is too long with 414 only if it may read all of it.
             head_bytes: resolved.http.max_header + LONG_REQUEST_LINE,
         };
-        let tls = |alpn: &[&[u8]]| resolved.tls.as_ref().map(|tls| acceptor(tls.certified.clone(), alpn));
-        let http = |name, listener: Option<TcpListener>, tls, router: Router| {
-            let Some(listener) = listener else { return };
-            announce(name, &listener);
-            life.spawn(name, HttpListener { listener, tls, limits }.serve(router, life.clone()));
+        let proxies = |wanted: bool| wanted.then(|| resolved.proxies.clone());
+        let clients = Entrance {
+            connector: Connector::register("http"),
+            limits: connectors.access.limits().clone(),
+            proxies: proxies(resolved.http.proxy_protocol),
+            room: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
+            timeout: resolved.http.header_timeout,
         };
-        http("http", self.http, None, connectors.router.clone());
-        http("https", self.https, tls(&[b"h2", b"http/1.1"]), connectors.router.clone());
-        http("admin", self.admin, None, admin);
-        let mqtt = |name, listener: Option<TcpListener>, tls: Option<TlsAcceptor>| {
-            let Some(listener) = listener else { return };
-            announce(name, &listener);
+        let operators = Entrance {
+            connector: Connector::register("http"),
+            limits: Limits::default(),
+            proxies: None,
+            room: Arc::new(Semaphore::new(OPERATORS)),
+            timeout: resolved.http.header_timeout,
+        };
+        let settings = connectors.mqtt.settings();
+        let devices = Entrance {
+            connector: Connector::register("mqtt"),
+            limits: connectors.access.limits().clone(),
+            proxies: proxies(resolved.mqtt.proxy_protocol),
+            room: Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS))),
+            timeout: settings.connect_timeout,
+        };
+        let http = |name, tcp: Option<TcpListener>, entrance: &Entrance, tls, proxies: &TrustedProxies, router| {
+            let Some(listener) = entrance.open(name, tcp, tls) else { return };
+            life.spawn(name, HttpListener { listener, limits, proxies: proxies.clone() }.serve(router, life.clone()));
+        };
+        let (https, mqtts) = (tls.map(ListenerTls::https), tls.map(ListenerTls::mqtts));
+        let (forwarded, nobody) = (&resolved.http.proxies, &TrustedProxies::default());
+        http("http", self.http, &clients, None, forwarded, connectors.router.clone());
+        http("https", self.https, &clients, https.clone(), forwarded, connectors.router.clone());
+        http("admin", self.admin, &operators, None, nobody, admin.clone());
+        http("admins", self.admins, &operators, https, nobody, admin);
+        let mqtt = |name, tcp: Option<TcpListener>, tls| {
+            let Some(listener) = devices.open(name, tcp, tls) else { return };
             let server = connectors.mqtt.clone();
-            life.spawn(name, async move { server.serve(listener, tls).await });
+            life.spawn(name, async move { server.serve(listener).await });
         };
         mqtt("mqtt", self.mqtt, None);
-        mqtt("mqtts", self.mqtts, tls(&[b"mqtt"]));
+        mqtt("mqtts", self.mqtts, mqtts);
+    }
+}
+
+/// What the listeners of one kind have in common.
+struct Entrance {
+    connector: Connector,
+    limits: Limits,
+    proxies: Option<Vec<ratatosk_connector::access::Cidr>>,
+    room: Arc<Semaphore>,
+    timeout: std::time::Duration,
+}
+
+impl Entrance {
+    fn open(&self, name: &'static str, tcp: Option<TcpListener>, tls: Option<ServerTls>) -> Option<Listener> {
+        let tcp = tcp?;
+        announce(name, &tcp);
+        Some(Listener {
+            tcp,
+            connector: self.connector,
+            tls,
+            proxy_header: self.proxies.clone(),
+            limits: self.limits.clone(),
+            room: self.room.clone(),
+            timeout: self.timeout,
+        })
     }
 }
 
@@ -125,19 +193,4 @@ fn bind(key: &str, address: Option<SocketAddr>) -> anyhow::Result<Option<TcpList
         socket.listen(BACKLOG)
     };
     open().map(Some).with_context(|| format!("{key}: cannot listen on {address}"))
-}
-
-#[derive(Debug)]
-struct One(Arc<CertifiedKey>);
-
-impl ResolvesServerCert for One {
-    fn resolve(&self, _hello: rustls::server::ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.clone())
-    }
-}
-
-fn acceptor(certified: Arc<CertifiedKey>, alpn: &[&[u8]]) -> TlsAcceptor {
-    let mut config = ServerConfig::builder().with_no_client_auth().with_cert_resolver(Arc::new(One(certified)));
-    config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
-    TlsAcceptor::from(Arc::new(config))
 }

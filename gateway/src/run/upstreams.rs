@@ -47,6 +47,8 @@ struct Entry {
     source: Source,
     handle: BridgeHandle,
     facts: Facts,
+    /// When the certificate that it is shown ends, in Unix seconds.
+    certificate_ends: Option<i64>,
 }
 
 impl Upstreams {
@@ -97,7 +99,8 @@ impl Upstreams {
     /// Starts one, in the place of the one that has its name.
     fn put(&self, upstream: &Upstream, source: Source) -> anyhow::Result<()> {
         let Made { handle, facts, task } = make(upstream, &self.0.bus)?;
-        let entry = Entry { upstream: upstream.clone(), source, handle, facts };
+        let certificate_ends = describe::certificate_end(upstream);
+        let entry = Entry { upstream: upstream.clone(), source, handle, facts, certificate_ends };
         let mut entries = self.0.entries.lock();
         let replaced = entries.insert(upstream.name.clone(), entry);
         drop(entries);

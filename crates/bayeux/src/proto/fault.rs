@@ -25,6 +25,15 @@ pub enum Fault {
     SubscriptionInvalid,
     /// The session may not begin.
     HandshakeDenied(&'static str),
+    /// A limit stands before the session or the publication: its name, and whether all clients meet it.
+    Limited {
+        /// What was not done.
+        what: &'static str,
+        /// Which limit.
+        limit: &'static str,
+        /// Whether it is the gateway's own, and not one of this client.
+        general: bool,
+    },
     /// The subscription is refused.
     SubscribeDenied(&'static str),
     /// The publication is refused.
@@ -57,6 +66,8 @@ impl Fault {
             | Self::PublishDenied(_)
             | Self::SubscribeFailed(_) => 403,
             Self::MessageDeleted => 404,
+            Self::Limited { general: false, .. } => 429,
+            Self::Limited { general: true, .. } => 503,
             Self::ChannelInvalid | Self::MessageIdInvalid => 405,
         }
     }
@@ -68,7 +79,8 @@ impl Fault {
             | Self::HandshakeDenied(args)
             | Self::SubscribeDenied(args)
             | Self::PublishDenied(args)
-            | Self::SubscribeFailed(args) => args,
+            | Self::SubscribeFailed(args)
+            | Self::Limited { limit: args, .. } => args,
             _ => "",
         }
     }
@@ -86,6 +98,7 @@ impl Fault {
             Self::SubscriptionInvalid => "subscription_invalid",
             Self::HandshakeDenied(_) => "handshake_denied",
             Self::SubscribeDenied(_) => "subscribe_denied",
+            Self::Limited { what, .. } => what,
             Self::PublishDenied(_) => "publish_denied",
             Self::SubscribeFailed(_) => "subscribe_failed",
             Self::MessageDeleted => "message_deleted",

@@ -99,6 +99,27 @@ impl<M: Item> Queue<M> {
         oldest.is_some()
     }
 
+    /// How many bytes are held.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Memory is short: gives up the older half of what is held. Says how many messages that were.
+    pub fn shed(&mut self) -> u32 {
+        let (before, keep) = (self.held(), self.held() / 2);
+        while self.held() > keep && self.drop_oldest() {}
+        self.waiting.shrink_to_fit();
+        self.unacked.shrink_to_fit();
+        u32::try_from(before - self.held()).unwrap_or(u32::MAX)
+    }
+
+    /// What happens when it is full.
+    #[must_use]
+    pub fn policy(&self) -> SlowPolicy {
+        self.limits.policy
+    }
+
     /// Takes all that waits, for a client that does not acknowledge.
     pub fn take(&mut self) -> Vec<M> {
         let taken: Vec<M> = std::mem::take(&mut self.waiting).into();

@@ -174,6 +174,18 @@ impl<M: Item> Session<M> {
         self.queue.len()
     }
 
+    /// How many messages and bytes are held, unacknowledged ones included.
+    #[must_use]
+    pub fn held(&self) -> (usize, usize) {
+        (self.queue.held(), self.queue.bytes())
+    }
+
+    /// Memory is short: gives up the older half of what is held, and says how many messages that were; `None` if the session may
+    /// not lose any, so that it is to end.
+    pub fn shed(&mut self) -> Option<u32> {
+        (self.queue.policy() != SlowPolicy::Disconnect).then(|| self.queue.shed())
+    }
+
     /// Whether messages may go straight to a socket: nothing waits before them, and no batch must be acknowledged.
     #[must_use]
     pub fn can_stream(&self) -> bool {

@@ -13,6 +13,9 @@ pub(crate) async fn judge(mount: &Mount, visitor: &Visitor, batch: &[Inbound<'_>
     let Some(handshake) = batch.iter().find(|message| message.channel().as_deref() == Some("/meta/handshake")) else {
         return Ok(Rights::unrestricted());
     };
+    if let Some(limit) = visitor.limited {
+        return Err(Refusal::Limited(limit));
+    }
     let ext = handshake.ext();
     let Some(shown) = Shown::of(&ext) else {
         // A kept connection was judged with its first request.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use ratatosk_connector::upstream::hops;
+use ratatosk_connector::{limits::Limit, upstream::hops};
 use ratatosk_core::{
     Bus, Channel, Filter, Kind, Message, Origin, Position, Publication, PublishError, Session as BusSession,
     SubscribeOptions, stats::DropReason,
@@ -91,11 +91,16 @@ impl Host for BusHost<'_> {
 impl BusHost<'_> {
     /// Whether the session may publish to a channel.
     fn check(&self, channel: &Channel) -> Result<(), Fault> {
-        if self.live.rights.may_publish(channel) {
-            return Ok(());
+        let refused = |why| self.live.mount.bus.stats().dropped(self.live.mount.connector, why, 1);
+        if !self.live.rights.may_publish(channel) {
+            refused(DropReason::Denied);
+            return Err(Fault::PublishDenied(NOT_ALLOWED));
         }
-        self.live.mount.bus.stats().dropped(self.live.mount.connector, DropReason::Denied, 1);
-        Err(Fault::PublishDenied(NOT_ALLOWED))
+        self.live.guest.publish().map_err(|_| {
+            refused(DropReason::RateLimited);
+            let limit = Limit::PublishRate;
+            Fault::Limited { what: "publish_denied", limit: limit.label(), general: limit.is_general() }
+        })
     }
 
     fn origin(&self) -> Origin {

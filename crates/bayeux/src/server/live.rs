@@ -8,6 +8,7 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 use ratatosk_connector::{
     access::{Rights, Watch},
+    limits::Guest,
     stream::StreamPeer,
 };
 use ratatosk_core::{EndReason, Peer, Session as BusSession};
@@ -85,6 +86,8 @@ pub(crate) struct Live {
     /// The browser that shook hands.
     pub(crate) browser: Option<Arc<str>>,
     pub(crate) rights: Rights,
+    /// Its hold on the limits.
+    pub(crate) guest: Guest,
     /// Ends the session when its rights end.
     pub(crate) watch: OnceLock<Watch>,
     inner: Mutex<Inner>,
@@ -98,6 +101,7 @@ impl Live {
         session: Session<Queued>,
         browser: Option<Arc<str>>,
         rights: Rights,
+        guest: Guest,
     ) -> Arc<Self> {
         let inner = Inner {
             session,
@@ -115,6 +119,7 @@ impl Live {
             me: me.clone(),
             browser,
             rights,
+            guest,
             watch: OnceLock::new(),
             inner: Mutex::new(inner),
             passed: Notify::new(),

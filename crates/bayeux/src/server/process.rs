@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use ratatosk_connector::access::{Refusal, Rights};
+use ratatosk_connector::{
+    access::{Refusal, Rights},
+    limits::Limit,
+};
 use ratatosk_core::{EndReason, SessionConfig};
 use tokio::sync::oneshot;
 
@@ -264,7 +267,8 @@ fn shake_hands(mount: &Arc<Mount>, message: &Inbound<'_>, caller: &Caller<'_>, o
         .and_then(|()| caller.judged.as_ref().map_err(turned_away))
         .and_then(|rights| {
             let agreed = handshake::negotiate(message, &mount.terms).map_err(|fault| (fault, Advice::NONE))?;
-            Ok((agreed, rights.clone()))
+            let guest = mount.access.limits().enter(mount.connector, rights.user()).map_err(limited)?;
+            Ok((agreed, rights.clone(), guest))
         });
     let (now, wall) = (mount.clock.now(), Clock::wall());
     let stamp = (message.has_timestamp() || mount.terms.timestamp).then(|| timestamp::format(wall));
@@ -275,7 +279,7 @@ fn shake_hands(mount: &Arc<Mount>, message: &Inbound<'_>, caller: &Caller<'_>, o
         timestamp: stamp.as_deref(),
         ..Reply::default()
     };
-    let (agreed, rights) = match agreed {
+    let (agreed, rights, guest) = match agreed {
         Ok(agreed) => agreed,
         Err((fault, advice)) => {
             return outcome.replies.push(&Reply { fault: Some(&fault), advice: Some(advice), ..reply });
@@ -289,7 +293,7 @@ fn shake_hands(mount: &Arc<Mount>, message: &Inbound<'_>, caller: &Caller<'_>, o
     let session = Session::new(id.clone(), mount.terms.clone(), agreed, now);
     let advice = session.advice(true);
     let config = SessionConfig { user: rights.user().cloned(), ..SessionConfig::client(id.clone(), mount.connector) };
-    let live = Live::new(mount.clone(), session, browser, rights);
+    let live = Live::new(mount.clone(), session, browser, rights, guest);
     let bus = mount.bus.open_session(config, live.clone());
     let mut inner = live.lock();
     inner.bus = Some(bus);
@@ -316,8 +320,16 @@ const RETRY_LATER: Advice =
 
 /// The error string of one who is not let in, and whether to come back.
 fn turned_away(refusal: &Refusal) -> (Fault, Advice) {
-    let advice = if *refusal == Refusal::Unavailable { RETRY_LATER } else { Advice::NONE };
-    (Fault::HandshakeDenied(refusal.word()), advice)
+    match refusal {
+        Refusal::Limited(limit) => limited(*limit),
+        Refusal::Unavailable => (Fault::HandshakeDenied(refusal.word()), RETRY_LATER),
+        _ => (Fault::HandshakeDenied(refusal.word()), Advice::NONE),
+    }
+}
+
+fn limited(limit: Limit) -> (Fault, Advice) {
+    let fault = Fault::Limited { what: "handshake_denied", limit: limit.label(), general: limit.is_general() };
+    (fault, RETRY_LATER)
 }
 
 fn admit(mount: &Mount) -> Result<(), Fault> {

@@ -7,7 +7,7 @@ use ratatosk_bayeux::{
     server::{BayeuxServer, ServerConfig},
 };
 use ratatosk_connector::{
-    http::{HttpLimits, HttpListener, Origins},
+    http::{HttpListener, Origins},
     lifecycle::Lifecycle,
 };
 use ratatosk_core::{Bus, Channel, Origin, Publication};
@@ -54,7 +54,7 @@ impl Server {
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let http = HttpListener { listener, tls: None, limits: HttpLimits::default() };
+        let http = HttpListener::plain(listener);
         life.spawn("listener", http.serve(layers(bayeux.router()), life.clone()));
         Self { bus, life, bayeux, address }
     }

@@ -9,7 +9,7 @@ use ratatosk_bayeux::{
 };
 use ratatosk_connector::{
     backoff::BackoffConfig,
-    http::{HttpLimits, HttpListener, Origins},
+    http::{HttpListener, Origins},
     lifecycle::Lifecycle,
     rules::{Direction, Rule, RuleSet},
     upstream::{Bridge, BridgeHandle, BridgeSpec},
@@ -36,7 +36,7 @@ pub(crate) async fn serve(bus: &Bus, address: &str) -> (Lifecycle, String) {
     });
     let listener = tokio::net::TcpListener::bind(address).await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let http = HttpListener { listener, tls: None, limits: HttpLimits::default() };
+    let http = HttpListener::plain(listener);
     life.spawn("listener", http.serve(server.router(), life.clone()));
     (life, address)
 }

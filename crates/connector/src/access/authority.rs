@@ -15,7 +15,7 @@ use super::{
     policy::Policy,
     tickets::Tickets,
 };
-use crate::lifecycle::Lifecycle;
+use crate::{lifecycle::Lifecycle, limits::Limits};
 
 /// What access is made of: the `[auth]` section, resolved.
 #[derive(Debug, Clone, Default)]
@@ -38,9 +38,9 @@ pub struct AccessConfig {
     pub cookie: String,
 }
 
-/// Judges who clients are. Cloning shares it.
+/// Judges who clients are, and how much they may take. Cloning shares it.
 #[derive(Debug, Clone)]
-pub struct Access(Arc<Inner>);
+pub struct Access(Arc<Inner>, Limits);
 
 #[derive(Debug)]
 struct Inner {
@@ -74,28 +74,41 @@ impl Access {
     /// # Errors
     /// A key of tokens cannot be used.
     pub fn inert(config: &AccessConfig, monitor: Monitor) -> Result<Self, TokenKeyError> {
-        Ok(Self(Arc::new(Inner {
+        let inner = Inner {
             monitor,
             policy: ArcSwap::from_pointee(Policy::new(config)?),
             nobody: Subject::anonymous(),
             tickets: Tickets::new(config.ticket_lifetime),
             expiry: Arc::default(),
             cookie: config.cookie.clone(),
-        })))
+        };
+        Ok(Self(Arc::new(inner), Limits::default()))
+    }
+
+    /// The same under limits, for clones that are made from now on.
+    #[must_use]
+    pub fn limited(self, limits: Limits) -> Self {
+        Self(self.0, limits)
+    }
+
+    /// How much clients may take.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.1
     }
 
     /// Everyone may do everything.
     #[must_use]
     pub fn open() -> Self {
-        let policy = Policy::open();
-        Self(Arc::new(Inner {
+        let inner = Inner {
             monitor: Monitor::default(),
-            policy: ArcSwap::from_pointee(policy),
+            policy: ArcSwap::from_pointee(Policy::open()),
             nobody: Subject::anonymous(),
             tickets: Tickets::new(Duration::ZERO),
             expiry: Arc::default(),
             cookie: String::new(),
-        }))
+        };
+        Self(Arc::new(inner), Limits::default())
     }
 
     /// Judges by another configuration from now on. Who is in keeps its rights; the cookie and the life of tickets
@@ -172,8 +185,11 @@ impl Access {
                 }
                 policy.users.verify(user, password).await.ok_or(Refusal::Bad)
             }
-            Credentials::Certificate(name) => {
-                Ok(policy.users.named(name).unwrap_or_else(|| Subject::user(name.to_owned())))
+            Credentials::Certificate(subject) => {
+                // One of a name in `auth.users` is in that one's groups, too.
+                let known = subject.user.as_deref().and_then(|name| policy.users.named(name));
+                let known = known.filter(|known| !known.groups.is_empty());
+                Ok(known.map_or_else(|| subject.clone(), |known| Arc::new(subject.in_groups(&known.groups))))
             }
         }
     }

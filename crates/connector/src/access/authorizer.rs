@@ -146,7 +146,10 @@ fn question(connector: Connector, address: Option<IpAddr>, credentials: Credenti
             (Some(user.to_owned()), json!({ "user": user, "password": String::from_utf8_lossy(password) }))
         }
         Credentials::Token(token) => (None, json!({ "token": token })),
-        Credentials::Certificate(name) => (Some(name.to_owned()), json!({ "certificate": name })),
+        Credentials::Certificate(subject) => {
+            let name = subject.user.as_deref().unwrap_or_default();
+            (Some(name.to_owned()), json!({ "certificate": name }))
+        }
     };
     let fields = [from, shown].into_iter().filter_map(|part| part.as_object().cloned()).flatten();
     let question = Value::Object(fields.collect());

@@ -1,9 +1,12 @@
 //! What a client shows, and why it may be turned away.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, header};
+
+use super::Subject;
+use crate::limits::Limit;
 
 /// What a client shows of itself.
 #[derive(Clone, Copy)]
@@ -19,8 +22,8 @@ pub enum Credentials<'a> {
     },
     /// A JWT (RFC 7519).
     Token(&'a str),
-    /// The name in a certificate that TLS has verified.
-    Certificate(&'a str),
+    /// Who a certificate that TLS has verified says the client is.
+    Certificate(&'a Arc<Subject>),
 }
 
 impl fmt::Debug for Credentials<'_> {
@@ -55,6 +58,9 @@ pub enum Refusal {
     /// Whoever knows could not be asked.
     #[error("the credentials cannot be checked at the moment")]
     Unavailable,
+    /// It may come in, but a limit stands before it.
+    #[error(transparent)]
+    Limited(#[from] Limit),
 }
 
 impl Refusal {
@@ -68,6 +74,7 @@ impl Refusal {
             Self::Immature => "token_immature",
             Self::Foreign => "token_foreign",
             Self::Unavailable => "unavailable",
+            Self::Limited(limit) => limit.label(),
         }
     }
 }

@@ -37,6 +37,14 @@ impl Subject {
         Arc::new(Self { user: Some(name.into()), ..Self::default() })
     }
 
+    /// The same in these groups besides its own.
+    #[must_use]
+    pub fn in_groups(&self, groups: &[Arc<str>]) -> Self {
+        let mut joined = self.clone();
+        joined.groups.extend(groups.iter().filter(|group| !self.groups.contains(group)).cloned());
+        joined
+    }
+
     /// A claim by its name, or by a path such as `realm_access.roles` where there is no claim of that very name.
     #[must_use]
     pub fn claim(&self, path: &str) -> Option<&Value> {

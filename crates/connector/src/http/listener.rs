@@ -1,7 +1,6 @@
-//! Accepting HTTP connections: HTTP/1.1 and HTTP/2, plain and under TLS.
+//! Serving HTTP connections: HTTP/1.1 and HTTP/2, plain and under TLS.
 
 use std::{
-    fmt,
     future::Future,
     io,
     net::SocketAddr,
@@ -14,38 +13,37 @@ use std::{
 use axum::{Router, extract::ConnectInfo};
 use hyper::{Request, body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-};
-use tokio_rustls::TlsAcceptor;
+use ratatosk_core::Connector;
+use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt;
 
 use super::{
+    forwarded::TrustedProxies,
     rewound::{Bare, Rewound},
-    takeover::{Permit, Resume, Taken, Takeover},
+    takeover::{Resume, Taken, Takeover},
 };
-use crate::{lifecycle::Lifecycle, turnstile::Turnstile};
+use crate::{
+    lifecycle::Lifecycle,
+    listener::{Arrival, Listener, Permit, Transport},
+    turnstile::Turnstile,
+};
 
-/// Where connections wait to be accepted, when many come at once.
-static ACCEPTING: Turnstile = Turnstile::new(16);
 /// Where new connections wait with their first request.
 static OPENING: Turnstile = Turnstile::new(4);
 
 /// The first bytes of an HTTP/2 connection without TLS (RFC 9113 section 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0";
-/// How long accepting rests when the process is out of file descriptors.
-const ACCEPT_REST: Duration = Duration::from_millis(50);
 
 /// How long to wait for the rest of a preface that came in pieces.
 const PEEK_REST: Duration = Duration::from_millis(10);
 
-/// Bounds of the listener.
+/// Connections of a listener that nobody has said anything about.
+const CONNECTIONS: usize = 100_000;
+
+/// Bounds of what is read of a request.
 #[derive(Debug, Clone, Copy)]
 pub struct HttpLimits {
-    /// Connections at once; one more waits in the kernel's queue.
-    pub connections: usize,
-    /// How long a client may take to send a request's head, or its TLS handshake.
+    /// How long a client may take to send a request's head.
     pub head_timeout: Duration,
     /// Bytes of a request's head.
     pub head_bytes: usize,
@@ -53,87 +51,64 @@ pub struct HttpLimits {
 
 impl Default for HttpLimits {
     fn default() -> Self {
-        Self { connections: 100_000, head_timeout: Duration::from_secs(10), head_bytes: 128 << 10 }
+        Self { head_timeout: Duration::from_secs(10), head_bytes: 128 << 10 }
     }
 }
 
-/// A bound HTTP listener.
+/// A listener for HTTP.
+#[derive(Debug)]
 pub struct HttpListener {
-    /// The bound socket.
-    pub listener: TcpListener,
-    /// With TLS, and its protocols (ALPN).
-    pub tls: Option<TlsAcceptor>,
+    /// Where connections come in.
+    pub listener: Listener,
     /// Bounds.
     pub limits: HttpLimits,
+    /// Whose word is taken for where a request comes from.
+    pub proxies: TrustedProxies,
 }
 
 /// What every connection of a listener shares.
 struct Shared {
     router: Router,
-    tls: Option<TlsAcceptor>,
     limits: HttpLimits,
+    proxies: TrustedProxies,
     life: Lifecycle,
 }
 
-impl fmt::Debug for HttpListener {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpListener").field("listener", &self.listener).field("tls", &self.tls.is_some()).finish()
-    }
-}
-
 impl HttpListener {
+    /// One that is plain, with default bounds.
+    #[must_use]
+    pub fn plain(tcp: TcpListener) -> Self {
+        let listener = Listener::plain(tcp, Connector::register("http"), CONNECTIONS);
+        Self { listener, limits: HttpLimits::default(), proxies: TrustedProxies::default() }
+    }
+
     /// Accepts until the gateway closes.
     pub async fn serve(self, router: Router, life: Lifecycle) {
-        let connections = Arc::new(Semaphore::new(self.limits.connections));
-        let shared = Arc::new(Shared { router, tls: self.tls, limits: self.limits, life: life.clone() });
-        let mut closing = pin!(life.closing());
-        loop {
-            let accepted = async {
-                ACCEPTING.pass().await;
-                let permit = connections.clone().acquire_owned().await;
-                (self.listener.accept().await, permit)
-            };
-            let (accepted, permit) = tokio::select! {
-                accepted = accepted => accepted,
-                () = &mut closing => return,
-            };
-            match accepted {
-                Ok((stream, remote)) => {
-                    let Ok(permit) = permit else { return };
-                    let connection = shared.clone().connection(stream, remote, Arc::new(permit));
-                    life.spawn("http connection", connection);
-                }
-                Err(error) if is_of_one_connection(&error) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept HTTP connections");
-                    tokio::time::sleep(ACCEPT_REST).await;
-                }
-            }
-        }
+        let Self { listener, limits, proxies } = self;
+        let shared = Arc::new(Shared { router, limits, proxies, life: life.clone() });
+        let arrived = move |arrival| {
+            let connection = shared.clone().connection(arrival);
+            shared.life.spawn("http connection", connection);
+        };
+        listener.serve(life, arrived).await;
     }
-}
-
-fn is_of_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
 impl Shared {
-    async fn connection(self: Arc<Self>, stream: TcpStream, remote: SocketAddr, permit: Permit) {
-        let _ = stream.set_nodelay(true); // only latency suffers
-        let Some(tls) = self.tls.clone() else {
-            match tokio::time::timeout(self.limits.head_timeout, is_http2(&stream)).await {
-                Ok(Ok(true)) => self.http2(stream, remote).await,
-                Ok(Ok(false)) => self.http1(stream, remote, permit).await,
-                Ok(Err(_)) | Err(_) => {}
+    async fn connection(self: Arc<Self>, arrival: Arrival) {
+        let Arrival { transport, remote, permit } = arrival;
+        match transport {
+            Transport::Tcp(stream) => {
+                match tokio::time::timeout(self.limits.head_timeout, is_http2(&stream)).await {
+                    Ok(Ok(true)) => self.http2(stream, remote, permit).await,
+                    Ok(Ok(false)) => self.http1(stream, remote, permit).await,
+                    Ok(Err(_)) | Err(_) => {}
+                }
             }
-            return;
-        };
-        let Ok(Ok(stream)) = tokio::time::timeout(self.limits.head_timeout, tls.accept(stream)).await else { return };
-        if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-            self.http2(stream, remote).await;
-        } else {
-            self.http1(stream, remote, permit).await;
+            Transport::Tls(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+                self.http2(*stream, remote, permit).await;
+            }
+            Transport::Tls(stream) => self.http1(*stream, remote, permit).await,
         }
     }
 
@@ -142,11 +117,11 @@ impl Shared {
         S: Bare,
     {
         let takeover = Takeover::default();
-        let (router, grant) = (self.router.clone(), takeover.clone());
+        let (shared, grant, counted) = (self.clone(), takeover.clone(), permit.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(ConnectInfo(remote));
-            request.extensions_mut().insert(grant.clone());
-            router.clone().oneshot(request.map(axum::body::Body::new))
+            let (source, permit) = shared.introduce(&mut request, remote, &counted);
+            request.extensions_mut().insert(grant.of(source, permit, source != remote));
+            shared.router.clone().oneshot(request.map(axum::body::Body::new))
         });
         let mut builder = hyper::server::conn::http1::Builder::new();
         builder
@@ -170,13 +145,13 @@ impl Shared {
                 (false, false) => Poll::Pending,
             }
         });
-        let Some(then) = claimed.await else { return };
+        let Some((then, source, holds)) = claimed.await else { return };
         let parts = connection.into_parts();
         let (socket, read) = parts.io.into_inner().into_socket(parts.read_buf);
         // The reactor remembers who read last, and would keep this task's memory for as long as the socket lives.
         let _ = socket.poll_readable(&mut Context::from_waker(Waker::noop()));
         let resume = self.clone().resume(remote, permit.clone());
-        let taken = Taken { socket, read, remote, permit, resume };
+        let taken = Taken { socket, read, remote: source, permit: permit.and(holds), resume };
         self.life.spawn("taken connection", then(taken));
     }
 
@@ -188,14 +163,28 @@ impl Shared {
         }))
     }
 
-    async fn http2<S>(self: Arc<Self>, stream: S, remote: SocketAddr)
+    /// Tells a request where it comes from, and what it is counted by.
+    fn introduce(
+        &self,
+        request: &mut Request<Incoming>,
+        remote: SocketAddr,
+        permit: &Permit,
+    ) -> (SocketAddr, Permit) {
+        let source = self.proxies.source(remote, request.headers());
+        let permit = if source == remote { permit.clone() } else { permit.behind_proxy(source.ip()) };
+        request.extensions_mut().insert(ConnectInfo(source));
+        request.extensions_mut().insert(permit.clone());
+        (source, permit)
+    }
+
+    async fn http2<S>(self: Arc<Self>, stream: S, remote: SocketAddr, permit: Permit)
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     {
-        let router = self.router.clone();
+        let shared = self.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(ConnectInfo(remote));
-            router.clone().oneshot(request.map(axum::body::Body::new))
+            shared.introduce(&mut request, remote, &permit);
+            shared.router.clone().oneshot(request.map(axum::body::Body::new))
         });
         let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
         builder.timer(TokioTimer::new()).max_concurrent_streams(1000).keep_alive_interval(Duration::from_secs(30));

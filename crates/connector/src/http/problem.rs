@@ -1,7 +1,11 @@
 //! Errors over HTTP: `application/problem+json` (RFC 9457).
 
+use std::time::Duration;
+
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+
+use crate::limits::{Limit, TooFast};
 
 /// An error with a stable type, a title, and the detail of this case.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,12 +18,25 @@ pub struct Problem {
     pub title: &'static str,
     /// What was wrong this time.
     pub detail: String,
+    /// When it is worth to come again.
+    pub retry_after: Option<Duration>,
 }
 
 impl Problem {
     /// A problem of a type.
     pub fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, kind, title, detail: detail.into() }
+        Self { status, kind, title, detail: detail.into(), retry_after: None }
+    }
+
+    /// A limit stands before the request: 503 where all clients meet it, and 429 (RFC 6585) where this one does.
+    #[must_use]
+    pub fn limited(limit: Limit) -> Self {
+        let (status, kind, title) = if limit.is_general() {
+            (StatusCode::SERVICE_UNAVAILABLE, "busy", "The gateway is busy")
+        } else {
+            (StatusCode::TOO_MANY_REQUESTS, "limit", "A limit is reached")
+        };
+        Self { retry_after: Some(limit.retry_after()), ..Self::new(status, kind, title, limit.to_string()) }
     }
 
     /// The request cannot be understood.
@@ -43,6 +60,17 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let content_type = HeaderValue::from_static("application/problem+json");
-        (self.status, [(header::CONTENT_TYPE, content_type)], self.to_json()).into_response()
+        let mut response = (self.status, [(header::CONTENT_TYPE, content_type)], self.to_json()).into_response();
+        if let Some(time) = self.retry_after {
+            let seconds = time.as_millis().div_ceil(1000).max(1);
+            response.headers_mut().extend(HeaderValue::from_str(&seconds.to_string()).map(|it| (header::RETRY_AFTER, it)));
+        }
+        response
+    }
+}
+
+impl From<TooFast> for Problem {
+    fn from(early: TooFast) -> Self {
+        Self { retry_after: Some(early.wait), ..Self::limited(Limit::PublishRate) }
     }
 }

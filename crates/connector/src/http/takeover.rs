@@ -5,9 +5,7 @@ use std::{fmt, future::Future, net::SocketAddr, pin::Pin, sync::Arc};
 use axum::response::Response;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::OwnedSemaphorePermit;
-
-use crate::socket::Socket;
+use crate::{listener::Permit, socket::Socket};
 
 /// A connection that hyper let go of.
 #[derive(Debug)]
@@ -55,15 +53,26 @@ impl Resume {
     }
 }
 
-/// One of the connections that the listener allows.
-pub type Permit = Arc<OwnedSemaphorePermit>;
+/// What is done with a connection, where the request that it was taken with comes from, and what that is counted by.
+type Claim = (Then, SocketAddr, Permit);
 
 type Then = Box<dyn FnOnce(Taken) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
 /// The right to take a connection over, found in a request's extensions. HTTP/2 streams have none: a handler
 /// that finds none answers with a body instead.
 #[derive(Clone, Default)]
-pub struct Takeover(Arc<Mutex<Option<Then>>>);
+pub struct Takeover {
+    claim: Arc<Mutex<Option<Claim>>>,
+    request: Option<Requested>,
+}
+
+/// The request that brings the right.
+#[derive(Clone)]
+struct Requested {
+    source: SocketAddr,
+    permit: Permit,
+    by_proxy: bool,
+}
 
 impl fmt::Debug for Takeover {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -72,21 +81,35 @@ impl fmt::Debug for Takeover {
 }
 
 impl Takeover {
+    /// The right of one request.
+    pub(super) fn of(&self, source: SocketAddr, permit: Permit, by_proxy: bool) -> Self {
+        Self { claim: self.claim.clone(), request: Some(Requested { source, permit, by_proxy }) }
+    }
+
+    /// Whether a proxy brings requests of many clients by this connection: then the next request is not this one's client's.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.request.as_ref().is_some_and(|request| request.by_proxy)
+    }
+
     /// Takes the connection. The handler returns what this returns, which never completes: the answer is
     /// written by `then`, on the bare socket.
     pub async fn take<F>(self, then: impl FnOnce(Taken) -> F + Send + 'static) -> Response
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        *self.0.lock() = Some(Box::new(|taken| Box::pin(then(taken))));
+        if let Some(Requested { source, permit, .. }) = self.request {
+            let then: Then = Box::new(|taken| Box::pin(then(taken)));
+            *self.claim.lock() = Some((then, source, permit));
+        }
         std::future::pending().await
     }
 
-    pub(super) fn claimed(&self) -> Option<Then> {
-        self.0.lock().take()
+    pub(super) fn claimed(&self) -> Option<Claim> {
+        self.claim.lock().take()
     }
 
     pub(super) fn is_claimed(&self) -> bool {
-        self.0.lock().is_some()
+        self.claim.lock().is_some()
     }
 }

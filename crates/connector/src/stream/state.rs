@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use ratatosk_core::{
-    Connector, Delivered, EndReason, Message, Outbox, OutboxLimits, Run, outbox::Pushed, peer::Frames,
+    Connector, Delivered, EndReason, Message, Outbox, OutboxLimits, Run, SlowPolicy, outbox::Pushed, peer::Frames,
 };
 
 use super::Frame;
@@ -147,6 +147,22 @@ impl State {
             }
         }
         if lost > 0 && frame.lost(1).is_some() {
+            self.lost += lost;
+        }
+        lost
+    }
+
+    /// Bytes that wait.
+    pub(super) fn bytes(&self) -> usize {
+        self.outbox.bytes() + self.pending.iter().map(Bytes::len).sum::<usize>()
+    }
+
+    /// Memory is short: gives up what waits, by the outbox's policy. Says how many messages were lost.
+    pub(super) fn relieve(&mut self, frame: &dyn Frame) -> u64 {
+        let lost = self.outbox.relieve() as u64;
+        if self.outbox.policy() == SlowPolicy::Disconnect {
+            self.end(EndReason::Slow);
+        } else if lost > 0 && frame.lost(1).is_some() {
             self.lost += lost;
         }
         lost

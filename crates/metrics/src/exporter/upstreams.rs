@@ -22,6 +22,10 @@ impl Exporter {
             self.forget_upstream(&upstream);
         }
         drop(known);
+        let memory = source.memory();
+        #[expect(clippy::cast_precision_loss, reason = "gauges are floating point")]
+        self.set(name::MEMORY_CEILING, &[], memory.ceiling.unwrap_or_default() as f64);
+        self.set(name::MEMORY_PRESSURE, &[], f64::from(memory.pressure));
         if let Some(family) = self.gauges.get(name::CERTIFICATE_EXPIRY) {
             family.reset();
         }

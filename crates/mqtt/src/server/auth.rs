@@ -2,7 +2,10 @@
 
 use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc};
 
-use ratatosk_connector::access::{Rights, Watch};
+use ratatosk_connector::{
+    access::{Rights, Subject, Watch},
+    limits::Limits,
+};
 use ratatosk_core::{Channel, Filter};
 
 use crate::proto::{codec::ReasonCode, session::Methods};
@@ -16,6 +19,8 @@ pub struct Credentials<'a> {
     pub username: Option<&'a str>,
     /// Its password.
     pub password: Option<&'a [u8]>,
+    /// Who its certificate says it is, where TLS has verified one.
+    pub certificate: Option<&'a Arc<Subject>>,
     /// Where it comes from.
     pub remote: SocketAddr,
 }
@@ -52,6 +57,11 @@ pub trait Authenticate: Send + Sync + 'static {
     fn watch(&self, rights: &Rights, end: End) -> Option<Watch> {
         let _ = (rights, end);
         None
+    }
+
+    /// How much clients may take.
+    fn limits(&self) -> Limits {
+        Limits::default()
     }
 
     /// Whether a client may publish to a channel.

@@ -11,7 +11,7 @@ use std::{
 
 use parking_lot::Mutex;
 use ratatosk_connector::access::Rights;
-use ratatosk_core::{Delivered, EndReason, Origin, Peer, Run, Session, SessionConfig, SessionId, peer::Share};
+use ratatosk_core::{Backlog, Delivered, EndReason, Origin, Peer, Run, Session, SessionConfig, SessionId, peer::Share};
 
 use super::{
     Shared,
@@ -189,6 +189,16 @@ impl Peer for Client {
             Some(wire) => wire.end(End::from(reason)),
             None => super::registry::forget(self, reason),
         }
+    }
+
+    fn backlog(&self) -> Backlog {
+        self.state.lock().backlog()
+    }
+
+    fn relieve(&self) {
+        let mut state = self.state.lock();
+        state.relieve(&self.shared);
+        self.shared.keeper.note_messages(self, &mut state);
     }
 
     fn is_live(&self) -> bool {

@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use ratatosk_connector::access::{Rights, Watch};
+use ratatosk_connector::{
+    access::{Rights, Watch},
+    limits::Guest,
+};
 use ratatosk_core::{Channel, EndReason, MonitorEvent, engine::Stored};
 use tokio::time::Instant;
 
@@ -89,13 +92,17 @@ pub(super) struct Rest {
     unstored: Vec<(Acknowledge, Stored)>,
     /// The client has said goodbye, so that its will is void.
     goodbye: bool,
+    /// Its hold on the limits.
+    guest: Guest,
+    /// It published faster than it may, and could not be told: it is not read before this.
+    pause: Option<Instant>,
     /// Ends the connection when what let it in expires.
     _watch: Option<Watch>,
 }
 
 impl Rest {
-    pub(super) fn new(watch: Option<Watch>) -> Self {
-        Self { _watch: watch, ..Self::default() }
+    pub(super) fn new(watch: Option<Watch>, guest: Guest) -> Self {
+        Self { _watch: watch, guest, ..Self::default() }
     }
 }
 
@@ -124,12 +131,13 @@ impl Connection {
         let mut heard = Instant::now();
         // What came with CONNECT.
         let mut flushed = Box::pin(self.packets()).await?;
-        let mut timer = std::pin::pin!(tokio::time::sleep_until(heard + silence));
+        let mut timer = std::pin::pin!(tokio::time::sleep_until(self.rest.pause.unwrap_or(heard + silence)));
         loop {
             if let Some(end) = self.wire.ended() {
                 return Err(end);
             }
-            let waited = self.wire.wait(flushed.backlog <= BACKLOG, !flushed.clear, timer.as_mut()).await;
+            let reads = flushed.backlog <= BACKLOG && self.rest.pause.is_none();
+            let waited = self.wire.wait(reads, !flushed.clear, timer.as_mut()).await;
             match waited.map_err(|_| End::silent(EndReason::Io))? {
                 // Boxed, so that an idle connection does not hold the memory of a busy one.
                 Waited::Readable => {
@@ -137,9 +145,18 @@ impl Connection {
                         heard = Instant::now();
                     }
                 }
+                Waited::Timer if self.rest.pause.take_if(|until| *until <= Instant::now()).is_some() => {
+                    heard = Instant::now();
+                    flushed = Box::pin(self.packets()).await?;
+                    timer.as_mut().reset(self.rest.pause.unwrap_or(heard + silence));
+                    continue;
+                }
                 Waited::Timer if heard + silence <= Instant::now() => return Err(End::from(EndReason::Timeout)),
                 Waited::Timer => timer.as_mut().reset(heard + silence),
                 Waited::Other => {}
+            }
+            if let Some(until) = self.rest.pause {
+                timer.as_mut().reset(until);
             }
             flushed = self.client.flush(&self.wire, &[], 0).map_err(|_| End::silent(EndReason::Io))?;
         }
@@ -151,6 +168,7 @@ impl Connection {
             match self.read_once()? {
                 Read::Blocked => return Ok(reads > 0),
                 Read::Some if self.packets().await?.backlog > BACKLOG => return Ok(true),
+                Read::Some if self.rest.pause.is_some() => return Ok(true),
                 Read::Some | Read::Done => {}
             }
             if reads % READS == READS - 1 {
@@ -200,7 +218,9 @@ impl Connection {
     }
 
     async fn handle(&mut self, answers: &mut Vec<u8>, count: &mut u64) -> Result<(), End> {
-        while let Some(packet) = self.inbound.next().map_err(|error| self.fault(error.into()))? {
+        while self.rest.pause.is_none()
+            && let Some(packet) = self.inbound.next().map_err(|error| self.fault(error.into()))?
+        {
             *count += 1;
             let event = self.client.receive(&self.wire, packet, answers).map_err(|reason| self.refused(reason))?;
             match event {
@@ -252,6 +272,9 @@ impl Connection {
             stats.dropped(*CONNECTOR, ratatosk_core::stats::DropReason::Denied, 1);
             return (ReasonCode::NOT_AUTHORIZED, Stored::Done);
         }
+        if let Err(reason) = self.pace(publish.qos) {
+            return (reason, Stored::Done);
+        }
         // A slice keeps all that was read with it alive, for as long as the message is kept.
         if publish.payload.len() * SHARE < self.inbound.read {
             publish.payload = Bytes::copy_from_slice(&publish.payload);
@@ -263,6 +286,21 @@ impl Connection {
             Err(ratatosk_core::PublishError::Loop) => (ReasonCode::SUCCESS, Stored::Done),
             Err(ratatosk_core::PublishError::Reserved) => (ReasonCode::NOT_AUTHORIZED, Stored::Done),
         }
+    }
+
+    /// Holds the client to its rate. Who can be told is refused what is too much. Before MQTT 5 only QoS 0 can be dropped: for
+    /// the rest, the client is not read until its time has come.
+    fn pace(&mut self, qos: Qos) -> Result<(), ReasonCode> {
+        let guest = &self.rest.guest;
+        if qos != Qos::AtMostOnce && !self.version.is_v5() {
+            self.rest.pause = guest.publish_owing().err().map(|early| Instant::now() + early.wait);
+            return Ok(());
+        }
+        guest.publish().map_err(|_| {
+            let stats = self.shared.bus.stats();
+            stats.dropped(*CONNECTOR, ratatosk_core::stats::DropReason::RateLimited, 1);
+            ReasonCode::QUOTA_EXCEEDED
+        })
     }
 
     /// The channel of a topic, and whether the client may publish to it.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
-use ratatosk_connector::access::Rights;
+use ratatosk_connector::{access::Rights, limits::Limit, listener::Permit};
 use ratatosk_core::{EndReason, MonitorEvent};
 
 use super::{
@@ -51,6 +51,15 @@ async fn admit(shared: &Arc<Shared>, wire: &Arc<Wire>, already: &[u8]) -> Result
         }
     };
     let (version, bridge) = (connect.version, connect.bridge);
+    let refusal = |reason| Refusal { version, reason };
+    // Before anything is checked that costs something.
+    let limits = shared.auth.limits();
+    if let Err(limit) = wire.permit.as_ref().and_then(Permit::refused).map_or_else(|| limits.room(), Err) {
+        if limit == Limit::Memory {
+            limits.refused(*CONNECTOR, limit);
+        }
+        return Err(refuse_for(wire, refusal(reason_of(limit)), EndReason::Limit).await);
+    }
     let opening = match Opening::new(*connect, offer, fresh_id) {
         Ok(opening) => opening,
         Err(refusal) => {
@@ -65,7 +74,6 @@ async fn admit(shared: &Arc<Shared>, wire: &Arc<Wire>, already: &[u8]) -> Result
     } else {
         authenticate(shared, wire, &opening).await
     };
-    let refusal = |reason| Refusal { version, reason };
     let (rights, auth_data) = match proved {
         Ok(proved) => proved,
         Err(reason) => {
@@ -76,6 +84,10 @@ async fn admit(shared: &Arc<Shared>, wire: &Arc<Wire>, already: &[u8]) -> Result
     if opening.will.as_ref().is_some_and(|will| !may_will(shared, &rights, &will.topic)) {
         return Err(refuse_for(wire, refusal(ReasonCode::NOT_AUTHORIZED), EndReason::Denied).await);
     }
+    let guest = match limits.enter(*CONNECTOR, rights.user()) {
+        Ok(guest) => guest,
+        Err(limit) => return Err(refuse_for(wire, refusal(reason_of(limit)), EndReason::Limit).await),
+    };
     let keep_alive = opening.keep_alive;
     if let Err(error) = keeper::recall(shared, &opening.client_id).await {
         tracing::warn!(%error, "a stored MQTT session could not be read");
@@ -86,12 +98,21 @@ async fn admit(shared: &Arc<Shared>, wire: &Arc<Wire>, already: &[u8]) -> Result
             let (shared, wire) = (shared.clone(), wire.clone());
             let ends = Arc::downgrade(&wire);
             let watch = shared.auth.watch(&rights, Box::new(move || expire(&ends)));
-            let rest = Rest::new(watch);
+            let rest = Rest::new(watch, guest);
             let connection = Connection { shared, wire, client, inbound, version, rights, bridge, keep_alive, rest };
             Ok(Box::new(connection))
         }
         Err(reason @ ReasonCode::NOT_AUTHORIZED) => Err(refuse_for(wire, refusal(reason), EndReason::Denied).await),
         Err(reason) => Err(refuse_for(wire, refusal(reason), EndReason::Limit).await),
+    }
+}
+
+/// MQTT 5, section 3.2.2.2; before version 5 each becomes 3.
+fn reason_of(limit: Limit) -> ReasonCode {
+    match limit {
+        Limit::AddressRate => ReasonCode::CONNECTION_RATE_EXCEEDED,
+        Limit::AddressConnections | Limit::UserConnections | Limit::PublishRate => ReasonCode::QUOTA_EXCEEDED,
+        Limit::Connections | Limit::Memory | Limit::ProxyHeader => ReasonCode::SERVER_BUSY,
     }
 }
 
@@ -112,6 +133,7 @@ async fn authenticate(shared: &Shared, wire: &Wire, opening: &Opening) -> Result
         client_id: &opening.client_id,
         username: opening.username.as_deref(),
         password: opening.password.as_ref().map(|Secret(password)| &password[..]),
+        certificate: wire.permit.as_ref().and_then(Permit::certificate),
         remote: wire.remote,
     };
     shared.auth.authenticate(credentials).await.map(|rights| (rights, None))

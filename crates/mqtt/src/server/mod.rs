@@ -12,7 +12,6 @@ mod each;
 mod handshake;
 mod inbound;
 mod keeper;
-mod listener;
 mod outlet;
 mod parcel;
 mod record;
@@ -30,9 +29,13 @@ mod tests;
 
 use std::{net::SocketAddr, sync::Arc};
 
-use ratatosk_connector::{http::Origins, lifecycle::Lifecycle, socket::Socket};
+use ratatosk_connector::{
+    http::Origins,
+    lifecycle::Lifecycle,
+    listener::{Arrival, Listener},
+    socket::Socket,
+};
 use ratatosk_core::Bus;
-use tokio_rustls::TlsAcceptor;
 
 pub use auth::{Anonymous, AuthFuture, Authenticate, Credentials, End};
 pub use settings::Settings;
@@ -86,9 +89,20 @@ impl MqttServer {
         server
     }
 
-    /// Accepts connections until the gateway closes; with `tls`, under TLS.
-    pub async fn serve(&self, listener: tokio::net::TcpListener, tls: Option<TlsAcceptor>) {
-        listener::serve(self.0.clone(), listener, tls).await;
+    /// Accepts connections until the gateway closes.
+    pub async fn serve(&self, listener: Listener) {
+        let shared = self.0.clone();
+        let arrived = move |Arrival { transport, remote, permit }| {
+            let wire = Wire::mqtt(Socket::from(transport), remote, Some(permit));
+            shared.life.spawn("mqtt connection", connection::run(shared.clone(), wire, bytes::Bytes::new()));
+        };
+        listener.serve(self.0.life.clone(), arrived).await;
+    }
+
+    /// How many connections there may be over all listeners, and how long a client may take to be let in.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
     }
 
     /// Serves one connection that is already accepted, to its end.

@@ -14,7 +14,7 @@ use ratatosk_connector::{
     websocket::{Opcode, put_frame},
 };
 use ratatosk_core::{
-    Delivered, EndReason, Form, Message, Run,
+    Backlog, Delivered, EndReason, Form, Message, Run,
     peer::{Grant, Share},
     stats::DropReason,
 };
@@ -33,7 +33,7 @@ use crate::{
     mapping::{self, CONNECTOR},
     proto::{
         codec::{MAX_PACKET, ReasonCode, TemplateKind, Will},
-        session::{Bounds, Item, Machine, Tally},
+        session::{Bounds, Item, Machine, Tally, WhenFull},
     },
 };
 
@@ -299,6 +299,24 @@ impl State {
         }
         shared.counters.wrote(scratch.len() as u64, 1);
         scratch.clear();
+    }
+
+    /// What waits for the client.
+    pub(super) fn backlog(&self) -> Backlog {
+        let backfill = self.backfill.as_ref().map_or(0, |backfill| backfill.len());
+        Backlog {
+            messages: self.machine.depth().0 + backfill,
+            bytes: self.machine.queued_bytes() + self.outlet.len(),
+        }
+    }
+
+    /// Memory is short: a client that is there, and may not lose messages, is sent away; others lose half of what waits.
+    pub(super) fn relieve(&mut self, shared: &Shared) {
+        if self.wire.is_some() && shared.settings.bounds.when_full == WhenFull::Disconnect {
+            return self.settle(shared, Tally { overflow: true, ..Tally::default() });
+        }
+        let full = self.machine.shed();
+        self.settle(shared, Tally { full, ..Tally::default() });
     }
 
     /// Counts what was not delivered, and ends a connection that must not fall further behind.

@@ -100,7 +100,7 @@ pub(super) struct Wire {
     end: Mutex<Option<End>>,
     control: Mutex<Vec<u8>>,
     /// Keeps the connection counted by its listener.
-    _permit: Option<Permit>,
+    pub(super) permit: Option<Permit>,
 }
 
 impl Wire {
@@ -111,7 +111,7 @@ impl Wire {
     pub(super) fn new(socket: Socket, remote: SocketAddr, framing: Framing, permit: Option<Permit>) -> Arc<Self> {
         let (task, woken) = (AtomicWaker::new(), AtomicBool::new(false));
         let (end, control) = (Mutex::default(), Mutex::default());
-        Arc::new(Self { socket, remote, framing, task, woken, end, control, _permit: permit })
+        Arc::new(Self { socket, remote, framing, task, woken, end, control, permit })
     }
 
     /// Wakes the connection's task: something waits to be written, or the connection is to end.

@@ -45,7 +45,11 @@ pub(super) async fn handle(State(server): State<Server>, request: Request) -> Re
         }
         Err(fault) => {
             let status = StatusCode::from_u16(fault.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            (status, fault.message).into_response()
+            let mut response = (status, fault.message).into_response();
+            if status == StatusCode::SERVICE_UNAVAILABLE {
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+            }
+            response
         }
     }
 }

@@ -56,7 +56,7 @@ impl App {
         let frame =
             Arc::new(EventFrame::new(settings.names.clone(), settings.shares_names, connector, bus.stats().clone()));
         let (users, connections) = (Users::default(), Mutex::default());
-        let own = super::rules::rights(&access, connector, &policy.id, Actor { user: None, signed: true });
+        let own = super::rules::rights(&access, connector, &policy.id, Actor { own: None, user: None, signed: true });
         Self {
             access,
             own,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ratatosk_connector::{access::Rights, limits::Guest};
 use ratatosk_core::{
     Channel, EndReason, Filter, Message, MonitorEvent, Origin, Peer, Publication, Session, SessionConfig,
     SubscribeOptions, presence::Full, stats::DropReason,
@@ -35,11 +36,22 @@ pub(super) struct Driver {
     session: Session,
     /// What the user of the last client event may publish.
     known: Known,
+    /// What the connection may do by itself.
+    own: Option<Rights>,
+    /// Its hold on the limits.
+    guest: Guest,
+}
+
+/// What a connection comes with.
+#[derive(Default)]
+pub(super) struct Visit {
+    pub(super) own: Option<Rights>,
+    pub(super) guest: Guest,
 }
 
 impl Driver {
     /// Opens the session of a connection and enters it in the application.
-    pub(super) fn open(app: Arc<App>, socket_id: SocketId, link: Link) -> Self {
+    pub(super) fn open(app: Arc<App>, socket_id: SocketId, link: Link, visit: Visit) -> Self {
         let connector = app.connector;
         app.bus.monitor().emit(MonitorEvent::ConnectionOpened { connector });
         let peer: Arc<dyn Peer> = match &link {
@@ -50,7 +62,8 @@ impl Driver {
         let client = Arc::new(Client { socket_id, session: session.id(), link });
         app.enter(&client);
         let machine = Connection::new(&app.policy, socket_id, app.clock.now());
-        Self { app, machine, client, session, known: None }
+        let Visit { own, guest } = visit;
+        Self { app, machine, client, session, known: None, own, guest }
     }
 
     /// The first frame.
@@ -128,7 +141,12 @@ impl Driver {
                 Action::Confirm { channel, kind } => self.confirm(&channel, kind),
                 Action::Unsubscribe { channel, held } => self.unsubscribe(&channel, &held),
                 Action::Publish(event) => self.publish(event).await,
-                Action::SignedIn { user, before } => self.signed_in(&user, before.as_deref()),
+                Action::SignedIn { user, before } => {
+                    if self.guest.become_user(&Arc::from(user.member.user_id.as_str())).is_err() {
+                        return Some(Close::OverCapacity);
+                    }
+                    self.signed_in(&user, before.as_deref());
+                }
                 Action::Close(close) => return Some(close),
             }
         }
@@ -144,7 +162,8 @@ impl Driver {
         };
         let signed_in = self.machine.user().map(|user| user.member.user_id.as_str());
         let named = member.as_ref().map(|member| member.user_id.as_str());
-        let actor = Actor { user: signed_in.or(named), signed: kind.is_signed() };
+        let own = self.own.as_ref();
+        let actor = Actor { own, user: signed_in.or(named), signed: kind.is_signed() };
         if !self.app.may_subscribe(&channel, kind, &filter, actor) {
             let message = "The gateway's rules do not allow subscribing to this channel".to_owned();
             return self.refuse(&channel, &Refusal { kind: "AuthError", message, status: 403 });
@@ -222,10 +241,16 @@ impl Driver {
     async fn publish(&mut self, event: ClientEvent) {
         let Ok((channel, kind)) = self.app.channel(&event.channel) else { return };
         let signed_in = self.machine.user().map(|user| user.member.user_id.as_str());
-        let actor = Actor { user: signed_in.or(event.user_id.as_deref()), signed: true };
+        let own = self.own.as_ref();
+        let actor = Actor { own, user: signed_in.or(event.user_id.as_deref()), signed: true };
         if !self.app.may_publish(&event.channel, kind, &channel, actor, &mut self.known) {
             self.app.bus.stats().dropped(self.app.connector, DropReason::Denied, 1);
             let message = "Client event rejected - the gateway's rules do not allow publishing to this channel";
+            return self.client.tell(&frame::error(Some(4301), message));
+        }
+        if self.guest.publish().is_err() {
+            self.app.bus.stats().dropped(self.app.connector, DropReason::RateLimited, 1);
+            let message = "Client event rejected - the gateway's publish rate is exceeded";
             return self.client.tell(&frame::error(Some(4301), message));
         }
         self.app.bus.admission().await;

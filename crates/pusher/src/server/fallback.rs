@@ -25,9 +25,10 @@ use super::{
     ByName, Server,
     app::App,
     client::Link,
-    driver::Driver,
+    driver::{Driver, Visit},
     http_peer::{HttpPeer, Lines},
     socket::close_of,
+    upgrade::Caller,
 };
 use crate::proto::{close::Close, fallback, frame, query::Query, version};
 
@@ -75,9 +76,11 @@ pub(super) async fn handle(
         Method::POST if !server.origins().allows(&headers) => StatusCode::FORBIDDEN.into_response(),
         Method::POST => {
             let id = format!("{key}/{number}/{name}");
+            let query = Query::parse(request.uri().query().unwrap_or_default());
+            let caller = Caller::of(request.extensions());
             match transport.as_str() {
-                "xhr_streaming" => receive(&server, &key, id, &request, true),
-                "xhr" | "xhr_polling" => receive(&server, &key, id, &request, false),
+                "xhr_streaming" => receive(&server, (&key, id), (query, caller), true).await,
+                "xhr" | "xhr_polling" => receive(&server, (&key, id), (query, caller), false).await,
                 "xhr_send" => send(&server, &id, request).await,
                 _ => StatusCode::NOT_FOUND.into_response(),
             }
@@ -88,17 +91,19 @@ pub(super) async fn handle(
     response
 }
 
-fn receive(server: &Server, key: &str, id: String, request: &Request, streaming: bool) -> Response {
+async fn receive(
+    server: &Server,
+    (key, id): (&str, String),
+    (query, caller): (Query, Caller),
+    streaming: bool,
+) -> Response {
     let known = server.0.fallbacks.0.lock().get(&id).cloned();
     let session = match known {
         Some(session) => session,
-        None => {
-            let query = Query::parse(request.uri().query().unwrap_or_default());
-            match open(server, key, id, &query) {
-                Ok(session) => session,
-                Err(close) => return refuse(close),
-            }
-        }
+        None => match open(server, key, id, &query, caller).await {
+            Ok(session) => session,
+            Err(close) => return refuse(close),
+        },
     };
     let receiver = session.peer.attach();
     let body = Body::new(Receiver { peer: session.peer, receiver, streaming, sent: 0, done: false, wait: None });
@@ -123,23 +128,31 @@ fn answer_headers() -> HeaderMap {
     ])
 }
 
-fn open(server: &Server, key: &str, id: String, query: &Query) -> Result<Session, Close> {
+async fn open(server: &Server, key: &str, id: String, query: &Query, caller: Caller) -> Result<Session, Close> {
     version::check(query.get("protocol"))?;
     let app = server.by_key(key).ok_or(Close::UnknownApp)?;
     if server.is_closing() {
         return Err(Close::Restart);
     }
     app.admits()?;
-    if server.0.fallbacks.0.lock().len() >= MAX_SESSIONS {
-        return Err(Close::OverCapacity);
-    }
+    let visit = caller.admit(&app).await?;
     let peer = HttpPeer::new(app.frame.clone(), OutboxLimits::default());
     let (inbox, sent) = mpsc::channel(INBOX);
     let session = Session { peer: peer.clone(), inbox };
-    server.0.fallbacks.0.lock().insert(id.clone(), session.clone());
+    {
+        let mut sessions = server.0.fallbacks.0.lock();
+        // Another request of the session may have been quicker.
+        if let Some(known) = sessions.get(&id) {
+            return Ok(known.clone());
+        }
+        if sessions.len() >= MAX_SESSIONS {
+            return Err(Close::OverCapacity);
+        }
+        sessions.insert(id.clone(), session.clone());
+    }
     let server_of_task = server.clone();
     server.0.life.spawn("pusher fallback", async move {
-        run(app, &peer, sent).await;
+        run(app, visit, &peer, sent).await;
         server_of_task.0.fallbacks.0.lock().remove(&id);
     });
     Ok(session)
@@ -161,9 +174,9 @@ async fn send(server: &Server, id: &str, request: Request) -> Response {
 }
 
 /// The task of one session.
-async fn run(app: Arc<App>, peer: &Arc<HttpPeer>, mut sent: mpsc::Receiver<Vec<String>>) {
+async fn run(app: Arc<App>, visit: Visit, peer: &Arc<HttpPeer>, mut sent: mpsc::Receiver<Vec<String>>) {
     let socket_id = app.new_socket_id();
-    let mut driver = Driver::open(app, socket_id, Link::Http(peer.clone()));
+    let mut driver = Driver::open(app, socket_id, Link::Http(peer.clone()), visit);
     peer.line(fallback::OPEN);
     driver.greet();
     let (reason, close) = live(&mut driver, peer, &mut sent).await;

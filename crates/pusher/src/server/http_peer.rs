@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
-use ratatosk_core::{Delivered, EndReason, Message, OutboxLimits, Peer, Run};
+use ratatosk_core::{Backlog, Delivered, EndReason, Message, OutboxLimits, Peer, Run};
 use tokio::sync::Notify;
 
 use super::{encode::EventFrame, packet::Packet};
@@ -185,5 +185,10 @@ impl Peer for HttpPeer {
     fn end(&self, reason: EndReason) {
         self.state.lock().ended.get_or_insert(reason);
         self.ending.notify_one();
+    }
+
+    fn backlog(&self) -> Backlog {
+        let state = self.state.lock();
+        Backlog { messages: state.lines.len() + state.behind.len(), bytes: state.bytes }
     }
 }

@@ -3,9 +3,12 @@
 //! The application's secret is an authority of its own: whoever it has signed for may use the application's private and
 //! presence channels. Public channels and mounts are open to other protocols too, so the gateway's rules stand before them.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
-use ratatosk_connector::access::{Access, Rights, Subject};
+use ratatosk_connector::{
+    access::{Access, Credentials, Rights, Subject},
+    http::Permit,
+};
 use ratatosk_core::{Channel, Connector, Filter};
 use serde_json::{Map, Value};
 
@@ -15,6 +18,8 @@ use crate::proto::name::{Class, Kind};
 /// Who acts on a channel.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Actor<'a> {
+    /// What the connection may do by itself.
+    pub(super) own: Option<&'a Rights>,
     /// The signed-in user, or the one that the application has signed for on this channel.
     pub(super) user: Option<&'a str>,
     /// Whether the application has signed for the act itself.
@@ -33,6 +38,17 @@ impl App {
     /// Whether somebody may subscribe to the channel of a name.
     pub(super) fn may_subscribe(&self, name: &str, kind: Kind, filter: &Filter, actor: Actor<'_>) -> bool {
         !self.is_ruled(name, kind) || self.rights(actor).is_some_and(|rights| rights.may_subscribe(filter))
+    }
+
+    /// The rights of a connection of which the application has said nothing yet: those of its certificate, or of anybody.
+    pub(super) async fn unsigned(&self, permit: Option<&Permit>, address: Option<IpAddr>) -> Option<Rights> {
+        match permit.and_then(Permit::certificate) {
+            Some(subject) => {
+                let shown = Credentials::Certificate(subject);
+                self.access.authenticate(self.connector, address, shown).await.ok()
+            }
+            None => self.access.anonymous(self.connector, address).ok(),
+        }
     }
 
     /// Whether somebody may publish to the channel of a name. `known` keeps the rights for the next time.
@@ -63,12 +79,13 @@ impl App {
 /// groups. Its claims are `app`, the id of its application, and `signed` where that has signed for it.
 pub(super) fn rights(access: &Access, connector: Connector, app: &str, actor: Actor<'_>) -> Option<Rights> {
     if actor.user.is_none() && !actor.signed {
-        return access.anonymous(connector, None).ok();
+        return actor.own.cloned();
     }
+    let address = actor.own.and_then(Rights::identity).and_then(|identity| identity.address);
     let mut claims = Map::new();
     claims.insert("app".to_owned(), Value::from(app));
     claims.insert("signed".to_owned(), Value::from(actor.signed));
     let groups = actor.user.map(|name| access.groups_of(name)).unwrap_or_default();
     let subject = Subject { user: actor.user.map(Arc::from), groups, claims, ..Subject::default() };
-    Some(access.rights(Arc::new(subject), connector, None))
+    Some(access.rights(Arc::new(subject), connector, address))
 }

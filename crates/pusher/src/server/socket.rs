@@ -11,7 +11,13 @@ use ratatosk_connector::{
 };
 use ratatosk_core::{EndReason, OutboxLimits, Peer};
 
-use super::{Server, app::App, client::Link, driver::Driver, packet};
+use super::{
+    Server,
+    app::App,
+    client::Link,
+    driver::{Driver, Visit},
+    packet,
+};
 use crate::proto::{close::Close, frame};
 
 /// Bytes of one message from a client. What is over an application's own limits is answered with an error; what is over
@@ -88,9 +94,15 @@ struct Live {
 }
 
 /// Serves an accepted connection from its first byte to its last. `head` is the answer to the upgrade.
-pub(super) fn run(server: &Server, app: Arc<App>, taken: Taken, head: Bytes) -> impl Future<Output = ()> + use<> {
+pub(super) fn run(
+    server: &Server,
+    app: Arc<App>,
+    visit: Visit,
+    taken: Taken,
+    head: Bytes,
+) -> impl Future<Output = ()> + use<> {
     let permit = taken.permit();
-    let mut live = Box::new(begin(server, app, taken, head));
+    let mut live = Box::new(begin(server, app, visit, taken, head));
     async move {
         let end = serve(&mut live).await;
         Box::pin(finish(*live, end)).await;
@@ -98,7 +110,7 @@ pub(super) fn run(server: &Server, app: Arc<App>, taken: Taken, head: Bytes) -> 
     }
 }
 
-fn begin(server: &Server, app: Arc<App>, taken: Taken, head: Bytes) -> Live {
+fn begin(server: &Server, app: Arc<App>, visit: Visit, taken: Taken, head: Bytes) -> Live {
     let config = StreamConfig {
         socket: taken.socket,
         frame: app.frame.clone(),
@@ -108,7 +120,7 @@ fn begin(server: &Server, app: Arc<App>, taken: Taken, head: Bytes) -> Live {
     let peer = StreamPeer::new(config, &app.bus);
     let socket_id = app.new_socket_id();
     tracing::trace!(remote = %taken.remote, %socket_id, app = app.policy.id, "connection");
-    let driver = Driver::open(app, socket_id, Link::Socket(peer.clone()));
+    let driver = Driver::open(app, socket_id, Link::Socket(peer.clone()), visit);
     peer.send(head);
     driver.greet();
     if server.is_closing() {

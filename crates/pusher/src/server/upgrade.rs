@@ -1,18 +1,21 @@
 //! From a request on `/app/{key}` to a WebSocket.
 
+use std::net::{IpAddr, SocketAddr};
+
 use axum::{
     Extension,
-    extract::{Path, RawQuery, State},
+    extract::{ConnectInfo, FromRequestParts, Path, RawQuery, State},
     response::{IntoResponse, Response},
 };
 use bytes::BytesMut;
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header, request::Parts};
 use ratatosk_connector::{
-    http::Takeover,
+    http::{Permit, Takeover},
+    limits::Guest,
     websocket::{Handshake, HandshakeError},
 };
 
-use super::{Server, socket};
+use super::{Server, app::App, driver::Visit, socket};
 use crate::proto::{close::Close, query::Query, version};
 
 /// `GET /app/{key}`.
@@ -24,6 +27,7 @@ pub(super) async fn handle(
     Path(key): Path<String>,
     RawQuery(query): RawQuery,
     takeover: Option<Extension<Takeover>>,
+    caller: Caller,
     method: Method,
     headers: HeaderMap,
 ) -> Response {
@@ -36,9 +40,48 @@ pub(super) async fn handle(
     };
     let head = BytesMut::from(handshake.answer().as_slice());
     let query = Query::parse(query.as_deref().unwrap_or_default());
-    match check(&server, &key, &query, &headers) {
-        Ok(app) => takeover.take(move |taken| socket::run(&server, app, taken, head.freeze())).await,
+    let admitted = match check(&server, &key, &query, &headers) {
+        Ok(app) => caller.admit(&app).await.map(|visit| (app, visit)),
+        Err(close) => Err(close),
+    };
+    match admitted {
+        Ok((app, visit)) => takeover.take(move |taken| socket::run(&server, app, visit, taken, head.freeze())).await,
         Err(close) => takeover.take(move |taken| socket::turn_away(taken, head, close)).await,
+    }
+}
+
+/// Where a request comes from.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Caller {
+    permit: Option<Permit>,
+    address: Option<IpAddr>,
+}
+
+impl Caller {
+    pub(super) fn of(extensions: &http::Extensions) -> Self {
+        let address = extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+        Self { permit: extensions.get().cloned(), address }
+    }
+
+    /// Lets a connection in under the gateway's limits.
+    pub(super) async fn admit(&self, app: &App) -> Result<Visit, Close> {
+        let guest = self.enter(app)?;
+        Ok(Visit { own: app.unsigned(self.permit.as_ref(), self.address).await, guest })
+    }
+
+    pub(super) fn enter(&self, app: &App) -> Result<Guest, Close> {
+        if self.permit.as_ref().is_some_and(|permit| permit.refused().is_some()) {
+            return Err(Close::OverCapacity);
+        }
+        app.access.limits().enter(app.connector, None).map_err(|_| Close::OverCapacity)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self::of(&parts.extensions))
     }
 }
 

@@ -9,14 +9,14 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, stream};
 use http_body::Frame as BodyFrame;
-use ratatosk_connector::{access::Rights, stream::Frame};
+use ratatosk_connector::{http::Permit, limits::Guest, stream::Frame};
 use ratatosk_core::{EndReason, MonitorEvent, QueuePeer, Session, SessionConfig, outbox::Waiting, stats::DropReason};
 use tokio::time::{Instant, sleep_until};
 
 use super::{
     Server,
+    open::Admitted,
     pace::Rate,
-    query::Wanted,
     stream::{EventFrame, Prepared, jittered},
     token::{Token, TokenNews},
 };
@@ -55,6 +55,7 @@ struct Live {
     token: Option<Box<Token>>,
     reason: EndReason,
     over: bool,
+    _counted: (Option<Permit>, Guest),
 }
 
 impl Drop for Live {
@@ -67,7 +68,8 @@ impl Drop for Live {
     }
 }
 
-pub(super) async fn open(server: &Server, wanted: Wanted, rights: Rights) -> EventBody {
+pub(super) async fn open(server: &Server, reader: Admitted, permit: Option<Permit>) -> EventBody {
+    let Admitted { wanted, rights, guest } = reader;
     let bus = &server.0.bus;
     let connector = server.0.connector;
     bus.monitor().emit(MonitorEvent::ConnectionOpened { connector });
@@ -93,6 +95,7 @@ pub(super) async fn open(server: &Server, wanted: Wanted, rights: Rights) -> Eve
         token: Token::enter(server, &client_id, &wanted.filters, rights),
         reason: EndReason::Closed,
         over: false,
+        _counted: (permit, guest),
     };
     EventBody(Box::pin(stream::iter(first).chain(stream::unfold(live, next))))
 }

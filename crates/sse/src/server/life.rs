@@ -4,8 +4,8 @@ use std::{pin::pin, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use ratatosk_connector::{
-    access::Rights,
     http::Taken,
+    limits::Guest,
     stream::{Stream, StreamConfig, StreamPeer},
 };
 use ratatosk_core::{EndReason, MonitorEvent, Peer, SessionConfig};
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::{
     Server,
-    query::Wanted,
+    open::Admitted,
     stream::jittered,
     token::{Token, TokenNews},
 };
@@ -21,8 +21,7 @@ use crate::proto::encoder::{encode_comment, encode_retry};
 
 /// What a stream begins with.
 pub(super) struct Opening {
-    pub(super) wanted: Wanted,
-    pub(super) rights: Rights,
+    pub(super) reader: Admitted,
     /// The head of the answer.
     pub(super) head: Bytes,
 }
@@ -33,7 +32,7 @@ pub(super) async fn run(server: Server, begins: Box<(Taken, Opening)>) {
     let (connector, bus) = (server.0.connector, server.0.bus.clone());
     bus.monitor().emit(MonitorEvent::ConnectionOpened { connector });
     let permit = begins.0.permit();
-    let (stream, token) = Box::pin(begin(&server, begins)).await;
+    let (stream, token, guest) = Box::pin(begin(&server, begins)).await;
     let reason = live(&server, &stream.peer, token).await;
     stream.peer.end(reason);
     let mut last_words = BytesMut::new();
@@ -42,12 +41,12 @@ pub(super) async fn run(server: Server, begins: Box<(Taken, Opening)>) {
     }
     stream.peer.finish(&last_words.freeze());
     stream.session.close(reason);
-    drop(permit);
+    drop((permit, guest));
     bus.monitor().emit(MonitorEvent::ConnectionClosed { connector, reason });
 }
 
-async fn begin(server: &Server, begins: Box<(Taken, Opening)>) -> (Stream, Option<Box<Token>>) {
-    let (taken, Opening { wanted, rights, head: http_head }) = *begins;
+async fn begin(server: &Server, begins: Box<(Taken, Opening)>) -> (Stream, Option<Box<Token>>, Guest) {
+    let (taken, Opening { reader: Admitted { wanted, rights, guest }, head: http_head }) = *begins;
     let bus = &server.0.bus;
     let frame = Arc::new(server.frame(&wanted));
     let outbox = server.outbox_of(&wanted);
@@ -60,7 +59,7 @@ async fn begin(server: &Server, begins: Box<(Taken, Opening)>) -> (Stream, Optio
     let prepared = server.prepare(&session, &wanted).await;
     let head = [http_head, prepared.head].concat();
     peer.release(head.into(), prepared.history, prepared.tail);
-    (Stream { peer, session }, Token::enter(server, &client_id, &wanted.filters, rights))
+    (Stream { peer, session }, Token::enter(server, &client_id, &wanted.filters, rights), guest)
 }
 
 /// Until one side has had enough.

@@ -12,10 +12,14 @@ use ratatosk_connector::{
     access::Access,
     http::{Origins, Problem},
     lifecycle::Lifecycle,
+    limits::Limit,
 };
 use ratatosk_core::{Bus, Connector, OutboxLimits, SlowPolicy};
 
-use crate::config::SseConfig;
+use crate::{
+    config::SseConfig,
+    proto::encoder::{encode_comment, encode_retry},
+};
 
 mod body;
 mod life;
@@ -103,6 +107,21 @@ fn refuse(server: &Server, request: &HeaderMap, problem: Problem) -> Response {
     let mut response = problem.into_response();
     response.headers_mut().extend(server.0.origins.answer(request));
     response
+}
+
+/// Tells a client that asks for a stream to come later. An `EventSource` gives up for good on any status but 200, so that it gets
+/// a stream that says when to come back, and ends; anybody else gets the status that says so.
+#[must_use]
+pub fn turn_away(headers: &HeaderMap, limit: Limit) -> Response {
+    let accepts = headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"text/event-stream"));
+    if !accepts {
+        return Problem::limited(limit).into_response();
+    }
+    let mut body = bytes::BytesMut::new();
+    encode_retry(&mut body, stream::jittered(2 * limit.retry_after()));
+    encode_comment(&mut body, limit.label());
+    let headers = [(header::CONTENT_TYPE, "text/event-stream; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
+    (headers, body.freeze()).into_response()
 }
 
 fn foreign_origin(headers: &HeaderMap) -> Problem {

@@ -9,14 +9,16 @@ use axum::{
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use ratatosk_connector::{
-    http::{Problem, Takeover},
+    access::Rights,
+    http::{Permit, Problem, Takeover},
+    limits::Guest,
     upstream::hops,
 };
 
 use super::{
     Server, body, foreign_origin, life,
     query::{MAX_QUERY, Wanted},
-    refuse, token,
+    refuse, token, turn_away,
 };
 
 /// What an event stream is sent with. `no-transform` and `X-Accel-Buffering` keep proxies from holding it back.
@@ -36,6 +38,7 @@ pub(super) async fn handle(
     request: Request,
 ) -> Response {
     let headers = request.headers().clone();
+    let permit = request.extensions().get::<Permit>().cloned();
     let allowed = match token::visitor(&request) {
         Ok(rights) => wanted(&server, request).await.and_then(|wanted| {
             wanted.iter().try_for_each(|w| token::check(&rights, &w.filters)).map(|()| (wanted, rights))
@@ -45,18 +48,39 @@ pub(super) async fn handle(
     match allowed {
         Err(problem) => refuse(&server, &headers, problem),
         Ok((None, _)) => (StatusCode::OK, stream_headers(&server, &headers)).into_response(),
-        Ok((Some(wanted), rights)) => match takeover {
-            // A stream that is paced is pulled: hyper's body does that.
-            Some(Extension(takeover)) if wanted.max_rate.is_none() => {
-                let head = head(&stream_headers(&server, &headers));
-                let opening = life::Opening { wanted, rights, head };
-                takeover.take(move |taken| life::run(server, Box::new((taken, opening)))).await
+        Ok((Some(wanted), rights)) => match server.0.access.limits().enter(server.0.connector, rights.user()) {
+            Err(limit) => {
+                let mut response = turn_away(&headers, limit);
+                response.headers_mut().extend(server.0.origins.answer(&headers));
+                response
             }
-            _ => {
-                let headers = stream_headers(&server, &headers);
-                (headers, Body::new(body::open(&server, wanted, rights).await)).into_response()
-            }
+            Ok(guest) => begin(server, takeover, permit, Admitted { wanted, rights, guest }, &headers).await,
         },
+    }
+}
+
+/// A reader that may have its stream.
+pub(super) struct Admitted {
+    pub(super) wanted: Wanted,
+    pub(super) rights: Rights,
+    pub(super) guest: Guest,
+}
+
+async fn begin(
+    server: Server,
+    takeover: Option<Extension<Takeover>>,
+    permit: Option<Permit>,
+    reader: Admitted,
+    headers: &HeaderMap,
+) -> Response {
+    let headers = stream_headers(&server, headers);
+    match takeover {
+        // A stream that is paced is pulled: hyper's body does that.
+        Some(Extension(takeover)) if reader.wanted.max_rate.is_none() => {
+            let head = head(&headers);
+            takeover.take(move |taken| life::run(server, Box::new((taken, life::Opening { reader, head })))).await
+        }
+        _ => (headers, Body::new(body::open(&server, reader, permit).await)).into_response(),
     }
 }
 

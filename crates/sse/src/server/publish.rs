@@ -1,12 +1,19 @@
 //! `POST /publish?channel=NAME[&event=E][&retain=true]`: any body becomes a message.
 
+use std::sync::Arc;
+
 use axum::{
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use http::{StatusCode, header, request::Parts};
-use ratatosk_connector::{http::Problem, upstream::hops};
+use ratatosk_connector::{
+    access::Visitor,
+    http::Problem,
+    limits::{Limit, Pressure},
+    upstream::hops,
+};
 use ratatosk_core::{Channel, Origin, Publication, PublishError, stats::DropReason, trace};
 
 use super::{Server, foreign_origin, query::check_encoding, refuse, token};
@@ -43,6 +50,7 @@ async fn publish(server: &Server, request: Request) -> Result<String, Problem> {
         return Err(Problem::new(StatusCode::FORBIDDEN, "publish-denied", "Publishing is not allowed", detail));
     }
     publication.origin.user = rights.user().cloned();
+    pace(server, &parts, rights.user())?;
     let too_large = || {
         let detail = format!("a payload has at most {} bytes (`limits.payload`)", server.0.max_body);
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The payload is too large", detail)
@@ -55,6 +63,21 @@ async fn publish(server: &Server, request: Request) -> Result<String, Problem> {
     server.0.bus.admission().await;
     let receipt = server.0.bus.publish(publication).map_err(refused)?;
     Ok(server.0.bus.position(receipt.seq).to_string())
+}
+
+/// Whether the caller may publish now.
+pub(super) fn pace(server: &Server, parts: &Parts, user: Option<&Arc<str>>) -> Result<(), Problem> {
+    let (limits, http) = (server.0.access.limits(), server.0.http);
+    if limits.pressure() == Pressure::Hold {
+        limits.refused(http, Limit::Memory);
+        return Err(Problem::limited(Limit::Memory));
+    }
+    let address = parts.extensions.get::<Visitor>().and_then(|visitor| visitor.address);
+    limits.publish(user, address).map_err(|early| {
+        limits.refused(http, Limit::PublishRate);
+        server.0.bus.stats().dropped(http, DropReason::RateLimited, 1);
+        Problem::from(early)
+    })
 }
 
 /// A short body is a slice of the connection's read buffer: as long as the message is kept, it would keep all of that, and

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use ratatosk_connector::access::Access;
-use ratatosk_connector::http::{HttpLimits, HttpListener, Origins};
+use ratatosk_connector::http::{HttpListener, Origins};
 use ratatosk_connector::lifecycle::Lifecycle;
 use ratatosk_core::{Bus, Connector, Filter, OutboxLimits, QueuePeer, Session, SessionConfig, SubscribeOptions};
 use ratatosk_sse::config::SseConfig;
@@ -40,7 +40,7 @@ impl Gateway {
         }
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let listener = HttpListener { listener, tls: None, limits: HttpLimits::default() };
+        let listener = HttpListener::plain(listener);
         tokio::spawn(listener.serve(router, life.clone()));
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         Self { bus, life, base, http }

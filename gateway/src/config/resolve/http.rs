@@ -1,16 +1,25 @@
 //! The HTTP listener: origins and paths.
 
+use ratatosk_connector::{
+    access::Cidr,
+    http::{ForwardedHeader, TrustedProxies},
+};
+
 use super::Faults;
 use crate::config::{
     path::KeyPath,
-    raw::{HttpSection, RawConfig},
+    raw::{ForwardedChoice, HttpSection, RawConfig},
     resolved::{CorsOrigins, Http},
 };
 
 /// Paths that are always taken on the HTTP listener.
 const FIXED: [&str; 6] = ["/", "/publish", "/mqtt", "/app", "/apps", "/.well-known"];
 
-pub(super) fn lower(section: &HttpSection, cors: CorsOrigins) -> Http {
+pub(super) fn lower(section: &HttpSection, cors: CorsOrigins, proxies: &[Cidr]) -> Http {
+    let header = match section.forwarded_header {
+        ForwardedChoice::XForwardedFor => ForwardedHeader::XForwardedFor,
+        ForwardedChoice::Forwarded => ForwardedHeader::Forwarded,
+    };
     Http {
         listen: section.listen.address(),
         tls_listen: section.tls_listen.address(),
@@ -18,6 +27,8 @@ pub(super) fn lower(section: &HttpSection, cors: CorsOrigins) -> Http {
         max_body: section.max_body.as_usize(),
         max_header: section.max_header.as_usize(),
         header_timeout: section.header_timeout.get(),
+        proxies: TrustedProxies::new(proxies.iter().copied(), header),
+        proxy_protocol: section.proxy_protocol,
     }
 }
 

@@ -16,6 +16,7 @@ pub(super) fn check(raw: &RawConfig, faults: &mut Faults) {
         (["mqtt", "listen"], raw.mqtt.listen),
         (["mqtt", "tls_listen"], raw.mqtt.tls_listen),
         (["admin", "listen"], raw.admin.listen),
+        (["admin", "tls_listen"], raw.admin.tls_listen),
     ];
     for (index, (key, listen)) in listeners.iter().enumerate() {
         let taken = listeners.iter().take(index).find(|(_, other)| collide(*listen, *other));
@@ -41,11 +42,16 @@ pub(super) fn check(raw: &RawConfig, faults: &mut Faults) {
 fn check_admin(raw: &RawConfig, faults: &mut Faults) {
     let at = KeyPath::keys(["admin", "token"]);
     match &raw.admin.token {
-        None if raw.admin.listen.is_exposed() => faults.add(
-            at,
-            format!("{} can be reached from other machines, and there is no token", raw.admin.listen),
-            "make one up, such as { file = \"/run/secrets/admin-token\" }",
-        ),
+        None => {
+            let exposed = [raw.admin.listen, raw.admin.tls_listen].into_iter().find(|listen| listen.is_exposed());
+            if let Some(listen) = exposed {
+                faults.add(
+                    at,
+                    format!("{listen} can be reached from other machines, and there is no token"),
+                    "make one up, such as { file = \"/run/secrets/admin-token\" }",
+                );
+            }
+        }
         Some(token) if token.is_empty() => faults.add(at, "an empty token protects nothing", "make one up"),
         _ => {}
     }

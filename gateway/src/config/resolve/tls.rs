@@ -1,20 +1,95 @@
 //! Certificates and keys.
 
-use std::{path::Path, sync::Arc};
+use std::path::{Path, PathBuf};
 
-use ratatosk_connector::config_types::ClientTlsConfig;
-use rustls::{
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    sign::CertifiedKey,
+use ratatosk_connector::{
+    config_types::ClientTlsConfig,
+    tls::{ClientCertificates, ClientName, ServerCertificate, ServerCertificateError, ServerTls, TlsConfig},
 };
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, pem::PemObject};
 
 use super::Faults;
-use crate::config::{path::KeyPath, raw::TlsSection, resolved::Tls};
+use crate::config::{
+    path::KeyPath,
+    raw::{ClientAuthChoice, ClientNameChoice, TlsSection},
+    resolved::Tls,
+};
 
 pub(super) fn server(section: &TlsSection, faults: &mut Faults) -> Option<Tls> {
+    let before = faults.found.len();
     let at = KeyPath::keys(["tls"]);
-    let certified = pair(&section.cert, &section.key, &at, faults)?;
-    Some(Tls { certified: Arc::new(certified) })
+    let mut certificates = Vec::new();
+    let mut ends = Vec::new();
+    let mut add = |label: String, certificate: Option<ServerCertificate>| {
+        ends.extend(certificate.iter().map(|certificate| (label.clone(), certificate.ends())));
+        certificates.extend(certificate);
+    };
+    add("tls".to_owned(), pair(&section.cert, &section.key, &at, faults));
+    for (index, more) in section.certificates.iter().enumerate() {
+        let at = at.key("certificates").index(index);
+        let read = pair(&more.cert, &more.key, &at, faults);
+        let read = read.map(|read| if more.names.is_empty() { read } else { read.named(more.names.clone()) });
+        if read.as_ref().is_some_and(|read| read.names().is_empty()) {
+            let problem = format!("{} is made out to no DNS name, so that nobody could ask for it", more.cert.display());
+            faults.add(at.key("names"), problem, "name those that it is to be shown for");
+        }
+        add(format!("tls.certificates[{index}]"), read);
+    }
+    let clients = clients(section, &at, faults, &mut ends);
+    if faults.found.len() > before {
+        return None;
+    }
+    let config = TlsConfig { certificates, clients };
+    // Whatever the library finds wrong with all of it together.
+    if let Err(error) = ServerTls::new(&config, &[]) {
+        faults.add(at, error.to_string(), "");
+        return None;
+    }
+    Some(Tls { config, ends, files: files(section), watch: section.watch.get() })
+}
+
+fn clients(
+    section: &TlsSection,
+    at: &KeyPath,
+    faults: &mut Faults,
+    ends: &mut Vec<(String, i64)>,
+) -> Option<ClientCertificates> {
+    let required = match (section.client_auth, &section.client_ca) {
+        (ClientAuthChoice::Off, None) => return None,
+        (ClientAuthChoice::Off, Some(_)) => {
+            let problem = "clients are not asked for a certificate, so that this says nothing";
+            faults.add(at.key("client_ca"), problem, "set `client_auth` to \"optional\" or \"required\"");
+            return None;
+        }
+        (_, None) => {
+            let problem = "nobody is there to sign the certificates of clients";
+            faults.add(at.key("client_auth"), problem, "name a PEM file with authorities in `client_ca`");
+            return None;
+        }
+        (choice, Some(_)) => choice == ClientAuthChoice::Required,
+    };
+    let authorities = certificates(section.client_ca.as_deref()?, at.key("client_ca"), faults)?;
+    for (index, authority) in authorities.iter().enumerate() {
+        ends.extend(ServerCertificate::end_of(authority).map(|end| (format!("tls.client_ca[{index}]"), end)));
+    }
+    let revoked = match &section.client_crl {
+        Some(file) => lists(file, at.key("client_crl"), faults)?,
+        None => Vec::new(),
+    };
+    let name = match section.client_name {
+        ClientNameChoice::Cn => ClientName::CommonName,
+        ClientNameChoice::Dns => ClientName::Dns,
+        ClientNameChoice::Email => ClientName::Email,
+        ClientNameChoice::Uri => ClientName::Uri,
+    };
+    Some(ClientCertificates { authorities, revoked, required, name })
+}
+
+/// Every file that the section names.
+fn files(section: &TlsSection) -> Vec<PathBuf> {
+    let more = section.certificates.iter().flat_map(|one| [&one.cert, &one.key]);
+    let clients = section.client_ca.iter().chain(&section.client_crl);
+    [&section.cert, &section.key].into_iter().chain(more).chain(clients).cloned().collect()
 }
 
 /// Checks what we trust and show as a client.
@@ -30,15 +105,16 @@ pub(super) fn client(section: &ClientTlsConfig, at: &KeyPath, faults: &mut Fault
     }
 }
 
-fn pair(cert: &Path, key: &Path, at: &KeyPath, faults: &mut Faults) -> Option<CertifiedKey> {
+fn pair(cert: &Path, key: &Path, at: &KeyPath, faults: &mut Faults) -> Option<ServerCertificate> {
     let chain = certificates(cert, at.key("cert"), faults);
     let private = private_key(key, at.key("key"), faults);
-    let (chain, private) = (chain?, private?);
-    match CertifiedKey::from_der(chain, private, &rustls::crypto::ring::default_provider()) {
-        Ok(certified) => Some(certified),
+    match ServerCertificate::new(chain?, private?) {
+        Ok(certificate) => Some(certificate),
         Err(error) => {
             let problem = match error {
-                rustls::Error::InconsistentKeys(_) => format!("{} is not the key of {}", key.display(), cert.display()),
+                ServerCertificateError::ForeignKey => {
+                    format!("{} is not the key of {}", key.display(), cert.display())
+                }
                 error => format!("{} cannot be used with {}: {error}", key.display(), cert.display()),
             };
             faults.add(at.key("key"), problem, "name a certificate and its own key");
@@ -55,6 +131,17 @@ fn certificates(file: &Path, at: KeyPath, faults: &mut Faults) -> Option<Vec<Cer
         Err(error) => error.to_string(),
     };
     faults.add(at, format!("{}: {problem}", file.display()), "name a PEM file with `BEGIN CERTIFICATE`");
+    None
+}
+
+fn lists(file: &Path, at: KeyPath, faults: &mut Faults) -> Option<Vec<CertificateRevocationListDer<'static>>> {
+    let read = CertificateRevocationListDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let problem = match read {
+        Ok(lists) if !lists.is_empty() => return Some(lists),
+        Ok(_) => "there is no list in it".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    faults.add(at, format!("{}: {problem}", file.display()), "name a PEM file with `BEGIN X509 CRL`");
     None
 }
 

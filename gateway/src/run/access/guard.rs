@@ -12,8 +12,8 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header, uri::PathAndQuery};
 use ratatosk_connector::{
-    access::{Access, HttpCredentials, Refusal, Rights, Visitor},
-    http::{Origins, Problem},
+    access::{Access, Credentials, HttpCredentials, Refusal, Rights, Visitor},
+    http::{Origins, Permit, Problem},
 };
 use ratatosk_core::Connector;
 
@@ -106,7 +106,12 @@ impl Guard {
         }
         let shown = self.shown(door, request.headers());
         if shown == HttpCredentials::Nothing {
-            return self.0.access.anonymous(connector, address);
+            // The hub's own tokens say who its clients are.
+            let permit = request.extensions().get::<Permit>().cloned().filter(|_| door != Door::Mercure);
+            let Some(certificate) = permit.as_ref().and_then(Permit::certificate) else {
+                return self.0.access.anonymous(connector, address);
+            };
+            return self.0.access.authenticate(connector, address, Credentials::Certificate(certificate)).await;
         }
         self.0.access.authenticate(connector, address, shown.as_credentials()).await
     }
@@ -119,17 +124,32 @@ pub(in crate::run) async fn guard(State(guard): State<Guard>, mut request: Reque
         return next.run(request).await;
     }
     let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-    let judged = guard.judge(door, &mut request, address).await;
-    if let (Err(refusal), Door::Sse | Door::Http) = (&judged, door) {
-        let mut answer = refuse(*refusal);
+    let limited = request.extensions().get::<Permit>().and_then(Permit::refused);
+    // Sessions that there are already may go on by a connection too many.
+    let judged = match limited {
+        Some(limit) if door != Door::Bayeux => Err(Refusal::Limited(limit)),
+        _ => guard.judge(door, &mut request, address).await,
+    };
+    if let (Err(refusal), Door::Sse | Door::Http | Door::Mercure) = (&judged, door)
+        && (door != Door::Mercure || limited.is_some())
+    {
+        let mut answer = refuse(*refusal, door, request.headers());
         answer.headers_mut().extend(guard.0.origins.answer(request.headers()));
         return answer;
     }
-    request.extensions_mut().insert(Visitor { judged, address });
+    request.extensions_mut().insert(Visitor { judged, address, limited });
     next.run(request).await
 }
 
-fn refuse(refusal: Refusal) -> Response {
+fn refuse(refusal: Refusal, door: Door, request: &HeaderMap) -> Response {
+    if let Refusal::Limited(limit) = refusal {
+        let mut answer = match door {
+            Door::Sse | Door::Mercure => ratatosk_sse::server::turn_away(request, limit),
+            _ => Problem::limited(limit).into_response(),
+        };
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        return answer;
+    }
     if refusal == Refusal::Unavailable {
         let title = "Credentials cannot be checked";
         let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "auth-unavailable", title, refusal.to_string());

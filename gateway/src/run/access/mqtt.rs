@@ -1,6 +1,9 @@
 //! CONNECT: a user name and a password, or a token in the password's place.
 
-use ratatosk_connector::access::{self, Access, Refusal, Rights, Watch};
+use ratatosk_connector::{
+    access::{self, Access, Refusal, Rights, Watch},
+    limits::Limits,
+};
 use ratatosk_core::Connector;
 use ratatosk_mqtt::{
     proto::codec::ReasonCode,
@@ -13,9 +16,11 @@ pub(in crate::run) struct MqttDoor(pub(in crate::run) Access);
 impl Authenticate for MqttDoor {
     fn authenticate<'a>(&'a self, credentials: Credentials<'a>) -> AuthFuture<'a> {
         Box::pin(async move {
-            let shown = match (credentials.username, credentials.password) {
-                (None, None) => access::Credentials::Nothing,
-                (user, password) => access::Credentials::Password {
+            let shown = match (credentials.username, credentials.password, credentials.certificate) {
+                // A name alone proves nothing, and many devices send one beside their certificate.
+                (_, None, Some(certificate)) => access::Credentials::Certificate(certificate),
+                (None, None, None) => access::Credentials::Nothing,
+                (user, password, _) => access::Credentials::Password {
                     user: user.unwrap_or_default(),
                     password: password.unwrap_or_default(),
                 },
@@ -23,6 +28,10 @@ impl Authenticate for MqttDoor {
             let address = Some(credentials.remote.ip());
             self.0.authenticate(Connector::register("mqtt"), address, shown).await.map_err(reason)
         })
+    }
+
+    fn limits(&self) -> Limits {
+        self.0.limits().clone()
     }
 
     fn watch(&self, rights: &Rights, end: End) -> Option<Watch> {
@@ -36,5 +45,6 @@ fn reason(refusal: Refusal) -> ReasonCode {
         Refusal::Bad | Refusal::Foreign | Refusal::Immature => ReasonCode::BAD_CREDENTIALS,
         Refusal::Missing | Refusal::Expired => ReasonCode::NOT_AUTHORIZED,
         Refusal::Unavailable => ReasonCode::SERVER_UNAVAILABLE,
+        Refusal::Limited(_) => ReasonCode::SERVER_BUSY,
     }
 }

@@ -5,12 +5,15 @@ use std::time::UNIX_EPOCH;
 use ratatosk_connector::{
     config_types::UpstreamMode,
     rules::{LoopGuard, RuleSet},
+    tls::ServerCertificate,
     upstream::State,
 };
 use ratatosk_metrics::UpstreamReading;
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 use serde_json::{Value, json};
 
 use super::{Entry, Source, Upstreams};
+use crate::config::{Upstream, UpstreamOptions};
 
 impl Upstreams {
     /// What the exporter sets its gauges from.
@@ -32,6 +35,15 @@ impl Upstreams {
         entries.values().map(one).collect()
     }
 
+    /// When the certificates that far servers are shown end, in Unix seconds.
+    pub(crate) fn certificates(&self) -> Vec<(String, i64)> {
+        let entries = self.0.entries.lock();
+        let one = |(name, entry): (&std::sync::Arc<str>, &Entry)| {
+            Some((format!("upstream.{name}"), entry.certificate_ends?))
+        };
+        entries.iter().filter_map(one).collect()
+    }
+
     /// All of them, as the admin API shows them.
     pub(super) fn describe_all(&self) -> Vec<Value> {
         self.0.entries.lock().values().map(describe).collect()
@@ -41,6 +53,18 @@ impl Upstreams {
     pub(super) fn describe(&self, name: &str) -> Option<Value> {
         self.0.entries.lock().get(name).map(describe)
     }
+}
+
+/// When the certificate ends that an upstream is shown.
+pub(super) fn certificate_end(upstream: &Upstream) -> Option<i64> {
+    let tls = match &upstream.options {
+        UpstreamOptions::Mqtt(options) => &options.tls,
+        UpstreamOptions::Sse(options) => &options.tls,
+        UpstreamOptions::Bayeux(options) => &options.tls,
+        UpstreamOptions::Pusher(options) => &options.tls,
+    };
+    let certificate = CertificateDer::from_pem_file(tls.cert.as_ref()?).ok()?;
+    ServerCertificate::end_of(&certificate)
 }
 
 fn describe(entry: &Entry) -> Value {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ratatosk_core::{Delivered, EndReason, Message, Peer, Run, peer::Frames, stats::DropReason};
+use ratatosk_core::{Backlog, Delivered, EndReason, Message, Peer, Run, peer::Frames, stats::DropReason};
 
 use super::{Inner, Live, Waiter};
 use crate::{
@@ -149,5 +149,33 @@ impl Peer for Live {
         if inner.session.ended().is_none() {
             self.finish(&mut inner, reason);
         }
+    }
+
+    fn backlog(&self) -> Backlog {
+        let inner = self.lock();
+        let (messages, bytes) = inner.session.held();
+        let own = Backlog { messages, bytes };
+        inner.link.as_ref().map_or(own, |link| own + link.stream.backlog())
+    }
+
+    fn relieve(&self) {
+        let mut inner = self.lock();
+        if inner.session.ended().is_some() {
+            return;
+        }
+        if let Some(link) = &inner.link
+            && link.stream.backlog().bytes > 0
+        {
+            link.stream.relieve();
+        }
+        let (held, _) = inner.session.held();
+        if held == 0 {
+            return;
+        }
+        let lost = inner.session.shed().unwrap_or_else(|| {
+            self.finish(&mut inner, EndReason::Slow);
+            u32::try_from(held).unwrap_or(u32::MAX)
+        });
+        self.mount.bus.stats().dropped(self.mount.connector, DropReason::Slow, lost.into());
     }
 }

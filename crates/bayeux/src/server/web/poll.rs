@@ -80,7 +80,7 @@ pub(super) async fn answer(mount: &Arc<Mount>, request: Request) -> Response {
         Err(error) => return Refusal::Status(error.status(), error.to_string()).into_response(),
     };
     // Over HTTP/1.1 the connection is served on its bare socket from here on.
-    if let Some(takeover) = parts.extensions.remove::<Takeover>() {
+    if let Some(takeover) = parts.extensions.remove::<Takeover>().filter(|takeover| !takeover.is_shared()) {
         let mount = mount.clone();
         return takeover.take(move |taken| direct::serve(mount, taken, visitor, parts.headers, body)).await;
     }

@@ -91,6 +91,11 @@ impl<M: Outgoing> Machine<M> {
         self.traffic.as_ref().map_or(0, |traffic| traffic.queue.bytes())
     }
 
+    /// Memory is short: half of what waits is given up, QoS 0 before others. Says how many messages that were.
+    pub fn shed(&mut self) -> u32 {
+        self.traffic.as_mut().map_or(0, |traffic| traffic.queue.shed())
+    }
+
     /// A connection takes the session; the next [`Machine::pump`] resends what is in flight, in order.
     pub fn connect(&mut self, link: Link) {
         self.disconnect();

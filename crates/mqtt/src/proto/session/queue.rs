@@ -127,6 +127,22 @@ impl<M: Outgoing> Queue<M> {
         messages
     }
 
+    /// Gives up half of what waits, as if there were no room for it. Says how many that were.
+    pub(super) fn shed(&mut self) -> u32 {
+        let (before, keep) = (self.len(), self.len() / 2);
+        if self.bounds.when_full == WhenFull::DropNewest {
+            while self.len() > keep {
+                let place = if self.plain.is_empty() { &mut self.acked } else { &mut self.plain };
+                let Some((_, item)) = place.pop_back() else { break };
+                self.bytes = self.bytes.saturating_sub(item.message.weight());
+            }
+        }
+        while self.len() > keep && self.drop_oldest() {}
+        self.plain.shrink_to_fit();
+        self.acked.shrink_to_fit();
+        u32::try_from(before - self.len()).unwrap_or(u32::MAX)
+    }
+
     fn drop_oldest(&mut self) -> bool {
         self.take(true).or_else(|| self.take(false)).is_some()
     }

@@ -71,7 +71,8 @@ impl Broker {
         let address = listener.local_addr().unwrap();
         let server = MqttServer::new(Settings::from(&config), bus.clone(), life.clone(), auth);
         let serving = server.clone();
-        life.spawn("mqtt", async move { serving.serve(listener, None).await });
+        let listener = Listener::plain(listener, *crate::mapping::CONNECTOR, config.max_connections);
+        life.spawn("mqtt", async move { serving.serve(listener).await });
         Self { bus, life, server, address }
     }
 

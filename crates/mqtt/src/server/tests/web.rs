@@ -1,7 +1,7 @@
 //! MQTT over WebSocket, by hand: what a library would not do.
 
 use ratatosk_connector::{
-    http::{HttpLimits, HttpListener, Origins},
+    http::{HttpListener, Origins},
     websocket::{Opcode, put_frame},
 };
 
@@ -13,7 +13,7 @@ const REQUEST: &str = "GET /mqtt HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nCo
 async fn web(broker: &Broker) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let http = HttpListener { listener, tls: None, limits: HttpLimits::default() };
+    let http = HttpListener::plain(listener);
     let router = broker.server.router("/mqtt", Origins::new(["https://page.example"]));
     broker.life.spawn("http", http.serve(router, broker.life.clone()));
     address

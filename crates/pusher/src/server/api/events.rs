@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use ratatosk_connector::limits::{Limit, Pressure};
 use ratatosk_core::{Origin, Publication, stats::DropReason};
 use serde_json::{Map, Value, json};
 
@@ -65,6 +66,10 @@ fn names(app: &App, event: &Event) -> Result<Vec<ratatosk_core::Channel>, Fault>
 
 /// To every channel, or to none.
 async fn publish(app: &App, event: &Event) -> Result<(), Fault> {
+    if app.access.limits().pressure() == Pressure::Hold {
+        app.access.limits().refused(app.connector, Limit::Memory);
+        return Err(Fault { status: 503, message: "The gateway is busy".into() });
+    }
     let channels = names(app, event)?;
     for (channel, (written, kind)) in channels.iter().zip(&event.channels) {
         if app.is_ruled(written, *kind) && !app.own.as_ref().is_some_and(|rights| rights.may_publish(channel)) {

@@ -84,6 +84,7 @@ async fn publish(hub: &Hub, request: Request) -> Result<Response, Problem> {
     }
     let mut origin = Origin::connector(hub.0.connector);
     origin.user = grant.user;
+    crate::server::publish::pace(&hub.0.server, &parts, origin.user.as_ref())?;
     let id = place(hub, &update, &origin).await?;
     let mut headers = common_headers(hub, &parts.headers);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
@@ -154,10 +155,19 @@ async fn subscribe(
         let filters: Vec<_> = selectors.iter().map(|selector| selector.filter().clone()).collect();
         crate::server::token::check(&crate::server::token::visitor(&request)?, &filters)?;
     }
+    let limits = hub.0.server.0.access.limits();
+    let guest = match limits.enter(hub.0.connector, grant.user.as_ref()) {
+        Ok(guest) => guest,
+        Err(limit) => {
+            let mut response = crate::server::turn_away(&headers, limit);
+            response.headers_mut().extend(common_headers(hub, &headers));
+            return Ok(response);
+        }
+    };
     let view =
         View { selectors, allowed: grant.subscribe.clone(), private: hub.0.private.clone(), hub: hub.0.connector };
     let subscription =
-        live::Subscription { hub: hub.clone(), view, grant, resume: resume(&headers, &parameters), headers };
+        live::Subscription { hub: hub.clone(), view, grant, resume: resume(&headers, &parameters), _guest: guest, headers };
     if request.method() == Method::HEAD {
         return Ok((StatusCode::OK, subscription.headers_without_history()).into_response());
     }

@@ -15,6 +15,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use ratatosk_connector::http::Taken;
+use ratatosk_connector::limits::Guest;
 use ratatosk_connector::stream::{Frame, StreamConfig, StreamPeer};
 use ratatosk_core::stats::DropReason;
 use ratatosk_core::{
@@ -34,6 +35,8 @@ pub(super) struct Subscription {
     pub(super) view: View,
     pub(super) grant: Grant,
     pub(super) resume: Option<String>,
+    /// Its hold on the limits.
+    pub(super) _guest: Guest,
     /// Of the request.
     pub(super) headers: HeaderMap,
 }

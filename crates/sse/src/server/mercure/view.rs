@@ -7,7 +7,7 @@ use crate::proto::encoder::{encode_event, encode_retry};
 use bytes::{Bytes, BytesMut};
 use ratatosk_connector::http::Problem;
 use ratatosk_connector::stream::{Frame, StreamPeer};
-use ratatosk_core::{Connector, Delivered, EndReason, Fields, Filter, Form, Message, Peer, Run, stats::Stats};
+use ratatosk_core::{Backlog, Connector, Delivered, EndReason, Fields, Filter, Form, Message, Peer, Run, stats::Stats};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -127,6 +127,14 @@ pub(super) struct ViewPeer {
 }
 
 impl Peer for ViewPeer {
+    fn backlog(&self) -> Backlog {
+        self.stream.backlog()
+    }
+
+    fn relieve(&self) {
+        self.stream.relieve();
+    }
+
     fn deliver(&self, run: &mut Run<'_>) -> Delivered {
         run.narrow(|message| self.view.shows(message), |run| self.stream.deliver(run)).unwrap_or_default()
     }
