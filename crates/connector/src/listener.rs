@@ -202,9 +202,7 @@ impl<F: Fn(Arrival) + Send + Sync + 'static> Entrance<F> {
             return Some(entering.arrive(Transport::Tcp(stream), remote, None));
         };
         match tls.accept(stream).await {
-            Ok((stream, certificate)) => {
-                Some(entering.arrive(Transport::Tls(Box::new(stream)), remote, certificate))
-            }
+            Ok((stream, certificate)) => Some(entering.arrive(Transport::Tls(Box::new(stream)), remote, certificate)),
             Err(error) => {
                 tracing::debug!(%remote, %error, "TLS handshake failed");
                 let connector = self.listener.connector;

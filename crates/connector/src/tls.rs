@@ -98,10 +98,7 @@ impl ServerTls {
     }
 
     /// Shakes hands. With the stream comes who the client's certificate says it is.
-    pub(crate) async fn accept(
-        &self,
-        stream: TcpStream,
-    ) -> io::Result<(TlsStream<TcpStream>, Option<Arc<Subject>>)> {
+    pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<(TlsStream<TcpStream>, Option<Arc<Subject>>)> {
         let now = self.0.now.load_full();
         let stream = TlsAcceptor::from(now.config.clone()).accept(stream).await?;
         let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);

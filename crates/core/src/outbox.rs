@@ -1,11 +1,11 @@
 //! The bounded backlog of one session: what its socket could not take yet.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
+use self::slots::Slots;
 use crate::{channel::Channel, message::Message, peer::Grant};
+
+mod slots;
 
 /// What happens when an outbox is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -60,8 +60,8 @@ pub struct Waiting {
 #[derive(Debug)]
 pub struct Outbox {
     limits: OutboxLimits,
-    /// `None` where conflation took a message out of the middle.
-    queue: VecDeque<Option<Waiting>>,
+    /// Emptied where conflation took a message out of the middle.
+    queue: Slots<Waiting>,
     /// The absolute index of the front.
     front: u64,
     /// Under conflation: the absolute index of each channel's waiting message.
@@ -74,7 +74,7 @@ impl Outbox {
     /// An empty one.
     #[must_use]
     pub fn new(limits: OutboxLimits) -> Self {
-        Self { limits, queue: VecDeque::new(), front: 0, latest: HashMap::new(), messages: 0, bytes: 0 }
+        Self { limits, queue: Slots::new(), front: 0, latest: HashMap::new(), messages: 0, bytes: 0 }
     }
 
     /// How many messages wait.
@@ -121,7 +121,7 @@ impl Outbox {
         }
         self.messages += 1;
         self.bytes += weight;
-        self.queue.push_back(Some(Waiting { message, grant }));
+        self.queue.push_back(Waiting { message, grant });
         if dropped == 0 { Pushed::Queued } else { Pushed::Dropped(dropped) }
     }
 
@@ -131,7 +131,7 @@ impl Outbox {
             self.front += 1;
             let Some(waiting) = slot else { continue };
             self.forget(&waiting);
-            if self.queue.is_empty() {
+            if self.queue.len() == 0 {
                 self.release();
             }
             return Some(waiting);
@@ -145,7 +145,7 @@ impl Outbox {
             self.queue.pop_front();
             self.front += 1;
         }
-        self.queue.front()?.as_ref()
+        self.queue.front()?
     }
 
     /// Memory is short: what waits is given up by the policy, the older half of it or all. Says how many messages that were.
@@ -155,7 +155,6 @@ impl Outbox {
         }
         let (before, keep) = (self.messages, self.messages / 2);
         while self.messages > keep && self.pop().is_some() {}
-        self.queue.shrink_to_fit();
         before - self.messages
     }
 
@@ -178,8 +177,8 @@ impl Outbox {
         let Some(index) = self.latest.get(channel) else {
             return false;
         };
-        let slot = usize::try_from(index.saturating_sub(self.front)).ok().and_then(|at| self.queue.get_mut(at));
-        let Some(waiting) = slot.and_then(Option::take) else {
+        let slot = usize::try_from(index.saturating_sub(self.front)).ok();
+        let Some(waiting) = slot.and_then(|at| self.queue.take(at)) else {
             return false;
         };
         self.forget(&waiting);
@@ -196,7 +195,7 @@ impl Outbox {
 
     /// A subscriber that has caught up gives its memory back.
     fn release(&mut self) {
-        self.queue = VecDeque::new();
+        self.queue = Slots::new();
         self.latest = HashMap::new();
     }
 }

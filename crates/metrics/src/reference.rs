@@ -40,6 +40,11 @@ pub fn reference() -> String {
 }
 
 const TAIL: &str = "
+`limit` of `ratatosk_limited_total`: `connections` (all there may be are open), `address_connections` and `address_rate` (one address has too many, or opens them too
+fast), `user_connections`, `memory` (near `limits.memory`), `publish_rate` (a session or a user publishes too fast) and `proxy_header` (a connection without a PROXY header that can be believed).
+
+`certificate` of `ratatosk_certificate_expiry_timestamp_seconds`: the key in the configuration (`tls`, `tls.certificates[0]`, `tls.client_ca[0]`), or `upstream.NAME`.
+
 `field` of `ratatosk_mapping_loss_total`: `event`, `properties`, `content_type`, `reply_to`, `correlation` or `expiry`: what the
 receiving protocol has no place for. A message counts once per protocol and field, however many subscribers it has.
 

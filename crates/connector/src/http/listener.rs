@@ -98,13 +98,11 @@ impl Shared {
     async fn connection(self: Arc<Self>, arrival: Arrival) {
         let Arrival { transport, remote, permit } = arrival;
         match transport {
-            Transport::Tcp(stream) => {
-                match tokio::time::timeout(self.limits.head_timeout, is_http2(&stream)).await {
-                    Ok(Ok(true)) => self.http2(stream, remote, permit).await,
-                    Ok(Ok(false)) => self.http1(stream, remote, permit).await,
-                    Ok(Err(_)) | Err(_) => {}
-                }
-            }
+            Transport::Tcp(stream) => match tokio::time::timeout(self.limits.head_timeout, is_http2(&stream)).await {
+                Ok(Ok(true)) => self.http2(stream, remote, permit).await,
+                Ok(Ok(false)) => self.http1(stream, remote, permit).await,
+                Ok(Err(_)) | Err(_) => {}
+            },
             Transport::Tls(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
                 self.http2(*stream, remote, permit).await;
             }
@@ -164,12 +162,7 @@ impl Shared {
     }
 
     /// Tells a request where it comes from, and what it is counted by.
-    fn introduce(
-        &self,
-        request: &mut Request<Incoming>,
-        remote: SocketAddr,
-        permit: &Permit,
-    ) -> (SocketAddr, Permit) {
+    fn introduce(&self, request: &mut Request<Incoming>, remote: SocketAddr, permit: &Permit) -> (SocketAddr, Permit) {
         let source = self.proxies.source(remote, request.headers());
         let permit = if source == remote { permit.clone() } else { permit.behind_proxy(source.ip()) };
         request.extensions_mut().insert(ConnectInfo(source));

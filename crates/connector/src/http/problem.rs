@@ -63,7 +63,9 @@ impl IntoResponse for Problem {
         let mut response = (self.status, [(header::CONTENT_TYPE, content_type)], self.to_json()).into_response();
         if let Some(time) = self.retry_after {
             let seconds = time.as_millis().div_ceil(1000).max(1);
-            response.headers_mut().extend(HeaderValue::from_str(&seconds.to_string()).map(|it| (header::RETRY_AFTER, it)));
+            response
+                .headers_mut()
+                .extend(HeaderValue::from_str(&seconds.to_string()).map(|it| (header::RETRY_AFTER, it)));
         }
         response
     }

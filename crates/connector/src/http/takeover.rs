@@ -2,10 +2,10 @@
 
 use std::{fmt, future::Future, net::SocketAddr, pin::Pin, sync::Arc};
 
+use crate::{listener::Permit, socket::Socket};
 use axum::response::Response;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use crate::{listener::Permit, socket::Socket};
 
 /// A connection that hyper let go of.
 #[derive(Debug)]

@@ -98,3 +98,11 @@ fn the_book_forgets_whom_nothing_is_held_against() {
     }
     assert!(limits.0.addresses.len() <= 2048, "{}", limits.0.addresses.len());
 }
+
+#[test]
+fn every_limit_is_in_the_reference() {
+    let reference = include_str!("../../../../docs/metrics.md");
+    for limit in Limit::ALL {
+        assert!(reference.contains(&format!("`{}`", limit.label())), "{}", limit.label());
+    }
+}

@@ -32,11 +32,7 @@ pub(super) enum ProxyFault {
 }
 
 /// Reads the header, and not a byte more. The source that it names, or the far address where the proxy speaks for itself.
-pub(super) async fn source(
-    stream: &TcpStream,
-    remote: SocketAddr,
-    proxies: &[Cidr],
-) -> Result<SocketAddr, ProxyFault> {
+pub(super) async fn source(stream: &TcpStream, remote: SocketAddr, proxies: &[Cidr]) -> Result<SocketAddr, ProxyFault> {
     if !proxies.is_empty() && !proxies.iter().any(|block| block.contains(remote.ip())) {
         return Err(ProxyFault::Stranger);
     }

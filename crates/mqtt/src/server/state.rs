@@ -304,10 +304,7 @@ impl State {
     /// What waits for the client.
     pub(super) fn backlog(&self) -> Backlog {
         let backfill = self.backfill.as_ref().map_or(0, |backfill| backfill.len());
-        Backlog {
-            messages: self.machine.depth().0 + backfill,
-            bytes: self.machine.queued_bytes() + self.outlet.len(),
-        }
+        Backlog { messages: self.machine.depth().0 + backfill, bytes: self.machine.queued_bytes() + self.outlet.len() }
     }
 
     /// Memory is short: a client that is there, and may not lose messages, is sent away; others lose half of what waits.

@@ -30,7 +30,8 @@ pub(super) fn server(section: &TlsSection, faults: &mut Faults) -> Option<Tls> {
         let read = pair(&more.cert, &more.key, &at, faults);
         let read = read.map(|read| if more.names.is_empty() { read } else { read.named(more.names.clone()) });
         if read.as_ref().is_some_and(|read| read.names().is_empty()) {
-            let problem = format!("{} is made out to no DNS name, so that nobody could ask for it", more.cert.display());
+            let problem =
+                format!("{} is made out to no DNS name, so that nobody could ask for it", more.cert.display());
             faults.add(at.key("names"), problem, "name those that it is to be shown for");
         }
         add(format!("tls.certificates[{index}]"), read);

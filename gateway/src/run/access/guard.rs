@@ -74,6 +74,12 @@ impl Guard {
         }
     }
 
+    /// Whether a path of Pusher is of its HTTP API, which has no words of its own for a limit.
+    fn is_pusher_api(&self, path: &str) -> bool {
+        let [_, apps, users, _] = &self.0.pusher;
+        path.starts_with(apps.as_str()) || path.starts_with(users.as_str())
+    }
+
     /// What counts of what a request shows at a door.
     fn shown(&self, door: Door, headers: &HeaderMap) -> HttpCredentials {
         match HttpCredentials::of(headers, self.0.access.cookie_name()) {
@@ -120,11 +126,15 @@ impl Guard {
 /// Lets HTTP requests in. Protocols with their own words for a refusal say them themselves.
 pub(in crate::run) async fn guard(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
     let door = guard.door(request.uri().path());
+    let limited = request.extensions().get::<Permit>().and_then(Permit::refused);
     if door == Door::Pusher {
-        return next.run(request).await;
+        let refused = limited.filter(|_| guard.is_pusher_api(request.uri().path()));
+        return match refused {
+            Some(limit) => let_go(Problem::limited(limit).into_response(), true),
+            None => next.run(request).await,
+        };
     }
     let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-    let limited = request.extensions().get::<Permit>().and_then(Permit::refused);
     // Sessions that there are already may go on by a connection too many.
     let judged = match limited {
         Some(limit) if door != Door::Bayeux => Err(Refusal::Limited(limit)),
@@ -135,19 +145,26 @@ pub(in crate::run) async fn guard(State(guard): State<Guard>, mut request: Reque
     {
         let mut answer = refuse(*refusal, door, request.headers());
         answer.headers_mut().extend(guard.0.origins.answer(request.headers()));
-        return answer;
+        return let_go(answer, limited.is_some());
     }
     request.extensions_mut().insert(Visitor { judged, address, limited });
-    next.run(request).await
+    let_go(next.run(request).await, limited.is_some())
+}
+
+/// Ends a connection that is one too many once it was answered: the next one may have a place.
+fn let_go(mut answer: Response, is_too_many: bool) -> Response {
+    if is_too_many {
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
 }
 
 fn refuse(refusal: Refusal, door: Door, request: &HeaderMap) -> Response {
     if let Refusal::Limited(limit) = refusal {
-        let mut answer = match door {
+        let answer = match door {
             Door::Sse | Door::Mercure => ratatosk_sse::server::turn_away(request, limit),
             _ => Problem::limited(limit).into_response(),
         };
-        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         return answer;
     }
     if refusal == Refusal::Unavailable {

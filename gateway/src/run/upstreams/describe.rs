@@ -38,9 +38,8 @@ impl Upstreams {
     /// When the certificates that far servers are shown end, in Unix seconds.
     pub(crate) fn certificates(&self) -> Vec<(String, i64)> {
         let entries = self.0.entries.lock();
-        let one = |(name, entry): (&std::sync::Arc<str>, &Entry)| {
-            Some((format!("upstream.{name}"), entry.certificate_ends?))
-        };
+        let one =
+            |(name, entry): (&std::sync::Arc<str>, &Entry)| Some((format!("upstream.{name}"), entry.certificate_ends?));
         entries.iter().filter_map(one).collect()
     }
 

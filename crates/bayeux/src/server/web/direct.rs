@@ -70,7 +70,8 @@ async fn begin(
         _counted: taken.permit(),
         direct: Arc::new(Direct::new(taken.socket)),
         buffer: BytesMut::from(&taken.read[..]),
-        keep: !asks_to_close(&headers),
+        // One connection too many is let go as soon as it was told so.
+        keep: !asks_to_close(&headers) && visitor.limited.is_none(),
         credentials: headers.get(header::AUTHORIZATION).cloned(),
         token: mount.access.cookie(&headers).map(Into::into),
         visitor,

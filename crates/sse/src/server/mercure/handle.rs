@@ -166,8 +166,14 @@ async fn subscribe(
     };
     let view =
         View { selectors, allowed: grant.subscribe.clone(), private: hub.0.private.clone(), hub: hub.0.connector };
-    let subscription =
-        live::Subscription { hub: hub.clone(), view, grant, resume: resume(&headers, &parameters), _guest: guest, headers };
+    let subscription = live::Subscription {
+        hub: hub.clone(),
+        view,
+        grant,
+        resume: resume(&headers, &parameters),
+        _guest: guest,
+        headers,
+    };
     if request.method() == Method::HEAD {
         return Ok((StatusCode::OK, subscription.headers_without_history()).into_response());
     }
