@@ -38,6 +38,59 @@ impl Certificates {
         certificates
     }
 
+    /// Makes, or makes anew, `{name}.crt` and `{name}.key` for this subject (`/CN=...`), with these lines of extensions, valid for so
+    /// many days from now; -1 makes one that has expired.
+    ///
+    /// # Panics
+    /// When `openssl` fails.
+    pub fn issue(&self, name: &str, subject: &str, extensions: &str, days: i32) {
+        std::fs::write(self.path(&format!("{name}.ext")), extensions).expect("a file to write");
+        self.openssl(&format!("req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout {name}.new -out {name}.csr -subj {subject}"));
+        self.openssl(&format!("x509 -req -in {name}.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days {days} -extfile {name}.ext -out {name}.made"));
+        // In their places at once each, as those who renew certificates do it.
+        for (from, to) in [("new", "key"), ("made", "crt")] {
+            let (from, to) = (self.path(&format!("{name}.{from}")), self.path(&format!("{name}.{to}")));
+            std::fs::rename(from, to).expect("a file to rename");
+        }
+    }
+
+    /// Withdraws `{name}.crt`: writes `crl.pem`.
+    ///
+    /// # Panics
+    /// When `openssl` fails.
+    pub fn revoke(&self, name: &str) {
+        let at = self.directory.path().display();
+        let config = format!(
+            "[ca]\ndefault_ca=own\n[own]\ndatabase={at}/index\ncrlnumber={at}/crlnumber\ncertificate={at}/ca.crt\nprivate_key={at}/ca.key\ndefault_md=sha256\ndefault_crl_days=2\ncrl_extensions=ext\n[ext]\nauthorityKeyIdentifier=keyid\n"
+        );
+        for (file, text) in [("ca.cnf", config.as_str()), ("index", ""), ("crlnumber", "01\n")] {
+            std::fs::write(self.path(file), text).expect("a file to write");
+        }
+        self.openssl(&format!("ca -config ca.cnf -revoke {name}.crt"));
+        self.openssl("ca -config ca.cnf -gencrl -out crl.pem");
+    }
+
+    /// The subject that a server shows (`openssl s_client`) to a client that asks for a name; empty without a handshake.
+    ///
+    /// # Panics
+    /// When `openssl` cannot be run.
+    #[must_use]
+    pub fn shown_by(&self, server: std::net::SocketAddr, name: Option<&str>) -> String {
+        let server = server.to_string();
+        let mut command = Command::new("openssl");
+        command
+            .args(["s_client", "-connect", &server, "-CAfile", &self.text("ca.crt")])
+            .stdin(std::process::Stdio::null());
+        match name {
+            Some(name) => command.args(["-servername", name]),
+            None => command.arg("-noservername"),
+        };
+        let output = command.output().expect("openssl is installed");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let subject = text.lines().find_map(|line| line.strip_prefix("subject="));
+        subject.map(|subject| subject.trim().replace("CN = ", "CN=").replace("CN=", "")).unwrap_or_default()
+    }
+
     /// The path of `ca.crt`, `server.crt`, `server.key`, `client.crt` or `client.key`.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {

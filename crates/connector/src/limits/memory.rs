@@ -1,7 +1,7 @@
 //! Memory: measured against a ceiling, and what is done before it is reached.
 //!
-//! From 80 % of the ceiling new sessions are refused, and the subscribers with the longest queues meet the policy of their
-//! outbox until less is taken. From 92 % publishers wait too, so that nothing grows while room is made. Clients that
+//! From 75 % of the ceiling new sessions are refused, and the subscribers with the longest queues meet the policy of their
+//! outbox until less is taken. From 88 % publishers wait too, so that nothing grows while room is made. Clients that
 //! keep up notice nothing.
 
 use std::{
@@ -9,18 +9,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ratatosk_core::{Bus, MonitorEvent};
+use ratatosk_core::{Bus, MonitorEvent, Relief};
 
 use super::Limits;
 use crate::lifecycle::Lifecycle;
 
 /// Percent of the ceiling from which new sessions are refused and queues are relieved, below which that ends again, and from
 /// which publishers wait.
-const HIGH: usize = 80;
+const HIGH: usize = 75;
 /// See [`HIGH`].
-const LOW: usize = 75;
+const LOW: usize = 68;
 /// See [`HIGH`].
-const HOLD: usize = 92;
+const HOLD: usize = 88;
 /// How often memory is looked at: while there is plenty, near the ceiling, and after room was made, which shows only when the
 /// allocator has given it back.
 const CALM: Duration = Duration::from_millis(100);
@@ -103,6 +103,15 @@ impl Limits {
         });
     }
 
+    /// Whether there was any.
+    fn tell_relief(&self, relief: Relief) -> bool {
+        let sessions = relief.sessions;
+        if sessions > 0 {
+            self.0.monitor.emit(MonitorEvent::Relieved { sessions });
+        }
+        sessions > 0
+    }
+
     /// What was seen last.
     #[must_use]
     pub fn memory(&self) -> MemoryReading {
@@ -133,8 +142,8 @@ impl Keeper {
         limits.0.memory.set(pressure);
         self.hold(pressure, bus);
         if resident >= part(ceiling, HIGH) {
-            let sessions = relieve(limits, bus, resident - part(ceiling, LOW));
-            return if sessions > 0 { SETTLE } else { ALERT };
+            let relief = bus.relieve_memory(resident - part(ceiling, LOW));
+            return if limits.tell_relief(relief) { SETTLE } else { ALERT };
         }
         if resident >= part(ceiling, LOW / 2) { ALERT } else { CALM }
     }
@@ -146,7 +155,7 @@ impl Keeper {
         self.added_up = Some(Instant::now());
         let waiting = bus.backlog().bytes;
         if waiting > most {
-            relieve(limits, bus, waiting - part(most, HIGH));
+            limits.tell_relief(bus.relieve(waiting - part(most, HIGH)));
         }
     }
 
@@ -158,14 +167,6 @@ impl Keeper {
         }
         bus.hold(wanted);
     }
-}
-
-fn relieve(limits: &Limits, bus: &Bus, bytes: usize) -> usize {
-    let sessions = bus.relieve(bytes).sessions;
-    if sessions > 0 {
-        limits.0.monitor.emit(MonitorEvent::Relieved { sessions });
-    }
-    sessions
 }
 
 /// It takes less to stay under pressure than to come under it.
@@ -196,12 +197,12 @@ mod tests {
     #[test]
     fn pressure_ends_later_than_it_begins() {
         let judge = |before, resident| judge(before, 1000, resident);
-        assert_eq!(judge(Pressure::None, 799), Pressure::None);
-        assert_eq!(judge(Pressure::None, 800), Pressure::High);
-        assert_eq!(judge(Pressure::High, 919), Pressure::High);
-        assert_eq!(judge(Pressure::High, 920), Pressure::Hold);
-        assert_eq!(judge(Pressure::Hold, 780), Pressure::High);
-        assert_eq!(judge(Pressure::High, 749), Pressure::None);
+        assert_eq!(judge(Pressure::None, 749), Pressure::None);
+        assert_eq!(judge(Pressure::None, 750), Pressure::High);
+        assert_eq!(judge(Pressure::High, 879), Pressure::High);
+        assert_eq!(judge(Pressure::High, 880), Pressure::Hold);
+        assert_eq!(judge(Pressure::Hold, 700), Pressure::High);
+        assert_eq!(judge(Pressure::High, 679), Pressure::None);
     }
 
     #[test]

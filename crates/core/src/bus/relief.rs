@@ -8,9 +8,8 @@ use crate::{
     session::SessionCore,
 };
 
-/// Of the sessions with long queues, at least one in this many is relieved at a time: messages that several wait for weigh on
-/// each of them, so that less is freed than counted.
-const LEAST_SHARE: usize = 16;
+/// What a place in a queue takes, whatever the message.
+const PLACE: usize = 64;
 /// A queue below this is no long one: its reader is only a moment behind.
 const SHORT: usize = 64 << 10;
 /// Nor is one that has less than the longest by this factor.
@@ -21,7 +20,7 @@ const SPREAD: usize = 8;
 pub struct Relief {
     /// Sessions that met the policy of their outbox.
     pub sessions: usize,
-    /// Bytes that they held, by [`crate::Message::weight`].
+    /// Bytes that were asked for and given up.
     pub bytes: usize,
 }
 
@@ -32,28 +31,28 @@ impl Bus {
         self.cores().iter().fold(Backlog::default(), |sum, core| sum + core.peer.backlog())
     }
 
-    /// Has the sessions with the longest queues meet the policy of their outbox, until this many bytes are given up.
+    /// Has the sessions with the longest queues meet the policy of their outbox, until so many bytes less wait by
+    /// [`Bus::backlog`].
     pub fn relieve(&self, bytes: usize) -> Relief {
-        let mut waiting: Vec<(usize, Arc<dyn Peer>)> = self
-            .cores()
-            .into_iter()
-            .map(|core| (core.peer.backlog().bytes, core.peer.clone()))
-            .filter(|(bytes, _)| *bytes > 0)
-            .collect();
-        let longest = waiting.iter().map(|(bytes, _)| *bytes).max().unwrap_or_default();
-        waiting.retain(|(bytes, _)| *bytes >= SHORT.max(longest / SPREAD));
-        waiting.sort_unstable_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
-        let least = waiting.len().div_ceil(LEAST_SHARE);
-        let mut relief = Relief::default();
-        for (held, peer) in waiting {
-            if relief.bytes >= bytes && relief.sessions >= least {
-                break;
-            }
-            peer.relieve();
-            relief.sessions += 1;
-            relief.bytes += held;
-        }
-        relief
+        relieve(self.long_queues(), bytes, |backlog| backlog.bytes)
+    }
+
+    /// The same until about so many bytes of memory are free. A message that several wait for is in memory once: each of them
+    /// frees its places in the queue, and its part of what they share.
+    pub fn relieve_memory(&self, bytes: usize) -> Relief {
+        let waiting = self.long_queues();
+        let sharers = waiting.len().max(1);
+        relieve(waiting, bytes, |backlog| backlog.messages * PLACE + backlog.bytes / sharers)
+    }
+
+    /// The sessions that are far behind, the longest queue first.
+    fn long_queues(&self) -> Vec<(Backlog, Arc<dyn Peer>)> {
+        let waiting = self.cores().into_iter().map(|core| (core.peer.backlog(), core.peer.clone()));
+        let mut waiting: Vec<_> = waiting.filter(|(backlog, _)| backlog.bytes >= SHORT).collect();
+        let longest = waiting.iter().map(|(backlog, _)| backlog.bytes).max().unwrap_or_default();
+        waiting.retain(|(backlog, _)| backlog.bytes >= longest / SPREAD);
+        waiting.sort_unstable_by_key(|(backlog, _)| std::cmp::Reverse(backlog.bytes));
+        waiting
     }
 
     /// Holds publishers back in [`Bus::admission`], or lets them go on.
@@ -77,4 +76,17 @@ impl Bus {
     fn cores(&self) -> Vec<Arc<SessionCore>> {
         self.0.sessions.pin().values().cloned().collect()
     }
+}
+
+fn relieve(waiting: Vec<(Backlog, Arc<dyn Peer>)>, bytes: usize, frees: impl Fn(Backlog) -> usize) -> Relief {
+    let mut relief = Relief::default();
+    for (backlog, peer) in waiting {
+        if relief.bytes >= bytes {
+            break;
+        }
+        peer.relieve();
+        relief.sessions += 1;
+        relief.bytes += frees(backlog);
+    }
+    relief
 }
