@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 use x509_parser::{extensions::GeneralName, prelude::*};
 
 use crate::access::Subject;
@@ -42,7 +42,7 @@ impl ClientName {
             "issuer": parsed.issuer().to_string(),
         });
         let mut claims = Map::new();
-        claims.insert("certificate".to_owned(), Value::from(told));
+        claims.insert("certificate".to_owned(), told);
         Some(Arc::new(Subject {
             user: Some(name.into()),
             groups: units.into_iter().map(Arc::from).collect(),
