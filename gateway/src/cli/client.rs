@@ -36,12 +36,14 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Joins; the runtime must be running.
-    pub(super) fn join(upstream: &Upstream) -> anyhow::Result<Self> {
+    /// Joins; the runtime must be running. `before` is done with the bus first: who subscribes then misses nothing, however
+    /// soon the far server's first message is here.
+    pub(super) fn join<T>(upstream: &Upstream, before: impl FnOnce(&Bus) -> T) -> anyhow::Result<(Self, T)> {
         let (bus, life) = (Bus::in_memory(), Lifecycle::default());
         let news = news::listen(bus.monitor());
+        let done = before(&bus);
         let handle = ratatosk::join(&bus, &life, upstream)?;
-        Ok(Self { bus, handle, news, life })
+        Ok((Self { bus, handle, news, life }, done))
     }
 
     /// Says goodbye.

@@ -39,7 +39,7 @@ fn welcome(addresses: &Addresses) {
         line("Try", format!("curl -d hello 'http://{http}/publish?channel=demo/hello'"));
     }
     if let Some(admin) = addresses.admin {
-        line("Metrics", format!("http://{admin}/metrics"));
+        line("Console", format!("http://{admin}/"));
     }
     text.push('\n');
     // Standard output may be closed: the log says where everything listens, too.

@@ -154,7 +154,7 @@ impl Books {
 }
 
 async fn publish(args: &Args, upstream: &Upstream) -> anyhow::Result<ExitCode> {
-    let mut client = Client::join(upstream)?;
+    let (mut client, ()) = Client::join(upstream, |_| ())?;
     let mut teller = Teller::new(args.url.shown(), args.client.quiet() || args.payload.is_some());
     let ended = work(args, upstream, &mut client, &mut teller).await;
     client.leave().await;

@@ -79,13 +79,15 @@ fn resolve(args: &Args) -> anyhow::Result<Option<Upstream>> {
 }
 
 async fn follow(args: &Args, upstream: &Upstream) -> anyhow::Result<ExitCode> {
-    let mut client = Client::join(upstream)?;
     let (printer, mut done) = Printer::new(args.show(), args.count);
-    let session = client.bus.open_session(SessionConfig::client("sub", Connector::GATEWAY), Arc::new(printer));
-    let options = SubscribeOptions { qos: Qos::ExactlyOnce, retain_as_published: true, ..Default::default() };
-    if let Some(all) = client::brought() {
-        session.subscribe(all, options);
-    }
+    let (mut client, session) = Client::join(upstream, |bus| {
+        let session = bus.open_session(SessionConfig::client("sub", Connector::GATEWAY), Arc::new(printer));
+        let options = SubscribeOptions { qos: Qos::ExactlyOnce, retain_as_published: true, ..Default::default() };
+        if let Some(all) = client::brought() {
+            session.subscribe(all, options);
+        }
+        session
+    })?;
     let mut teller = Teller::new(args.url.shown(), args.client.quiet());
     let filters = wanted(upstream);
     let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
