@@ -109,3 +109,26 @@ async fn pages(gateway: &Gateway) {
     let found = gateway.admin("/api/sessions?q=device-09999").await.json();
     assert_eq!(found["sessions"].as_array().map(Vec::len), Some(1), "{found}");
 }
+
+/// A figure of `/proc/PID/status`, in bytes.
+fn status(pid: u32, key: &str) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
+    let line = text.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_else(|| panic!("no {key}"));
+    let kib: u64 = line.trim_start_matches(':').trim().trim_end_matches(" kB").parse().expect("a number");
+    kib * 1024
+}
+
+/// The bars are about the release binary (`RATATOSK_BIN=target/release/ratatosk`); in a debug binary the code alone is larger.
+#[tokio::test]
+async fn an_idle_process_is_small() {
+    let gateway = Gateway::start().await;
+    let binary = ratatosk_tests::gateway::binary();
+    let size = std::fs::metadata(&binary).expect("the binary").len();
+    let (resident, own) = (status(gateway.process.pid(), "VmRSS"), status(gateway.process.pid(), "RssAnon"));
+    println!("{}: {size} bytes; idle: {resident} bytes resident, {own} of them its own", binary.display());
+    assert!(own < 20 << 20, "{own} bytes of its own");
+    if binary.to_string_lossy().contains("release") {
+        assert!(resident < 20 << 20, "{resident} bytes resident");
+        assert!(size < 25 << 20, "{size} bytes");
+    }
+}

@@ -207,7 +207,7 @@ fn docker_compose_takes_the_compose_file() {
 #[test]
 fn kubernetes_takes_what_the_chart_renders() {
     let manifests = deploy("kubernetes/ratatosk.yaml");
-    run(python_tool("kubernetes-validate").args(["--strict", "--version", "1.33"]).arg(&manifests));
+    run(python_tool("kubernetes-validate").args(["--strict", "-k", "1.33"]).arg(&manifests));
     if Command::new("helm").arg("version").output().is_ok() {
         let chart = deploy("helm/ratatosk");
         run(Command::new("helm").args(["lint", "--strict"]).arg(&chart));
