@@ -220,6 +220,8 @@ fn kubernetes_takes_what_the_chart_renders() {
 
 /// How the shipped manifests are rendered: with what can be checked without custom resources, and a Secret of the reader's own.
 const RENDERED: &[&str] = &[
+    "--kube-version",
+    "1.33.0",
     "--set",
     "adminTokenSecret=ratatosk-admin,networkPolicy.enabled=true,podDisruptionBudget.enabled=true,ingress.enabled=true",
 ];

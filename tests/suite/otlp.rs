@@ -7,6 +7,9 @@ use ratatosk_tests::{Gateway, Mosquitto, Script};
 use serde_json::{Value, json};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+/// `{"mercure":{"publish":["*"]}}`, signed with the key of the hub below.
+const PUBLISHER: &str = "Bearer eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJtZXJjdXJlIjp7InB1Ymxpc2giOlsiKiJdfX0.a8cjcSRUAcHdnGNMKifA4BK5epRXxQI0UBp2XpNrBdw";
+const HUB: &str = "[sse.mercure]\npublisher_jwt_key = \"!ChangeThisMercureHubJWTSecretKey!\"\nsubscriber_jwt_key = \"!ChangeThisMercureHubJWTSecretKey!\"\n";
 const SPAN: &str = "b7ad6b7169203331";
 
 /// A collector, and a gateway that pushes to it.
@@ -100,7 +103,7 @@ async fn metrics_are_pushed_as_the_scrape_shows_them() {
 
 #[tokio::test]
 async fn a_trace_goes_from_a_publisher_through_the_gateway_to_its_subscribers() {
-    let (gateway, collector) = start("traces_sample = 0.000000001").await;
+    let (gateway, collector) = start(&format!("traces_sample = 0.000000001\n{HUB}")).await;
     let port = gateway.mqtt().await.port();
     let mut stream = gateway.sse(&[("channel", "traced/#")]).await;
     let mut device = Subscriber::start(port, "traced/#", &["-V", "mqttv5"]).await;
@@ -141,6 +144,18 @@ async fn a_trace_goes_from_a_publisher_through_the_gateway_to_its_subscribers() 
     assert_eq!(stream.message().await.json["properties"], json!([["traceparent", context]]));
     device.next().await;
 
+    // By Mercure's form: the header again.
+    let form = [
+        ("Content-Type", "application/x-www-form-urlencoded"),
+        ("traceparent", theirs.as_str()),
+        ("Authorization", PUBLISHER),
+    ];
+    let posted = fetch(gateway.http, "POST", "/.well-known/mercure", &form, b"topic=traced/hub&data=5").await;
+    assert_eq!(posted.head.status, 200, "{}", String::from_utf8_lossy(&posted.body));
+    let properties = stream.message().await.json["properties"].to_string();
+    assert!(properties.contains(&format!("00-{other}-")) && !properties.contains(SPAN), "{properties}");
+    device.next().await;
+
     // A sender that does not record its trace is not overruled, and its context goes on as it is.
     let untraced = format!("00-{}-{SPAN}-00", TRACE.replace("0af", "2cf"));
     fetch(gateway.http, "POST", "/publish?channel=traced/not", &[("traceparent", &untraced)], b"3").await;
@@ -148,8 +163,8 @@ async fn a_trace_goes_from_a_publisher_through_the_gateway_to_its_subscribers() 
     // Nothing of what came without a context was picked by so small a share.
     gateway.publish("traced/plain", "4").await;
     assert_eq!(stream.message().await.json.get("properties"), None);
-    gateway.metric("ratatosk_otlp_exports_total", &[("signal", "traces"), ("result", "ok")], |count| count > 5.5).await;
-    assert_eq!(spans(&collector).len(), 6, "{:#?}", spans(&collector));
+    gateway.metric("ratatosk_otlp_exports_total", &[("signal", "traces"), ("result", "ok")], |count| count > 8.5).await;
+    assert_eq!(spans(&collector).len(), 9, "{:#?}", spans(&collector));
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ pub use self::{
     origins::Origins,
     problem::Problem,
     takeover::{Resume, Taken, Takeover},
+    trace::trace_context,
 };
 
 mod forwarded;
@@ -20,3 +21,4 @@ mod origins;
 mod problem;
 mod rewound;
 mod takeover;
+mod trace;

@@ -30,6 +30,8 @@ use serde_json::{Value, json};
 use tokio::{net::TcpStream, sync::mpsc};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite};
 
+/// What every call of the HTTP API carries.
+const CONTEXT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Host {
@@ -92,7 +94,7 @@ impl Host {
         let query = query.join("&");
         let signature = sign::sign("demo-secret", format!("{method}\n{path}\n{query}").as_bytes());
         let url = format!("http://127.0.0.1:{}{path}?{query}&auth_signature={signature}", self.port);
-        let request = self.http.request(method.parse().unwrap(), url).body(body);
+        let request = self.http.request(method.parse().unwrap(), url).body(body).header("traceparent", CONTEXT);
         let response = request.send().await.unwrap();
         let status = response.status().as_u16();
         let text = response.text().await.unwrap();
@@ -366,6 +368,17 @@ async fn users_are_reached_watched_and_sent_away() {
     let without_app = host.call("POST", "/users/ann/terminate_connections", &[], Some(json!({}))).await;
     assert_eq!(without_app.0, 200);
     assert_eq!(ann.closed().await, 4009);
+}
+
+#[tokio::test]
+async fn the_trace_context_of_a_request_goes_with_its_events() {
+    let host = Host::start(json!({})).await;
+    let peer = QueuePeer::new(OutboxLimits::default());
+    let session = host.bus.open_session(SessionConfig::client("ear", Connector::register("test")), peer.clone());
+    session.subscribe(Filter::new("room").unwrap(), SubscribeOptions::default());
+    host.publish("room", "e", "1").await;
+    let heard: Arc<Message> = peer.recv_many(1).await.unwrap().remove(0).message;
+    assert_eq!(heard.properties(), [("traceparent".into(), CONTEXT.into())]);
 }
 
 #[tokio::test]

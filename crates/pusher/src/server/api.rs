@@ -10,7 +10,8 @@ use axum::{
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
 use percent_encoding::percent_decode_str;
-use ratatosk_core::MonitorEvent;
+use ratatosk_connector::http::trace_context;
+use ratatosk_core::{MonitorEvent, Properties};
 
 use super::{Server, app::App, clock::Clock};
 use crate::proto::{
@@ -34,6 +35,8 @@ struct Call {
     app: Arc<App>,
     query: Query,
     body: Bytes,
+    /// The trace context that came with it.
+    context: Properties,
 }
 
 /// Every request of the HTTP API. Routed by hand: the signature is over the path as it was sent.
@@ -64,7 +67,7 @@ async fn answer(server: &Server, request: Request) -> Result<(StatusCode, serde_
     }
     let body = read(&app, body).await?;
     check(&app, &parts.method, path, query, &body)?;
-    let call = Call { app, query: Query::parse(query), body };
+    let call = Call { app, query: Query::parse(query), body, context: trace_context(&parts.headers) };
     let segments: Vec<String> = rest.split('/').map(decode).collect();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let ok = |json| (StatusCode::OK, json);

@@ -10,11 +10,11 @@ use bytes::Bytes;
 use http::{StatusCode, header, request::Parts};
 use ratatosk_connector::{
     access::Visitor,
-    http::Problem,
+    http::{Problem, trace_context},
     limits::{Limit, Pressure},
     upstream::hops,
 };
-use ratatosk_core::{Channel, Origin, Publication, PublishError, stats::DropReason, trace};
+use ratatosk_core::{Channel, Origin, Publication, PublishError, stats::DropReason};
 
 use super::{Server, foreign_origin, query::check_encoding, refuse, token};
 
@@ -114,10 +114,9 @@ fn head(server: &Server, parts: &Parts) -> Result<Publication, Problem> {
     if let Some(passed) = text(header::HeaderName::from_static(hops::NAME)) {
         publication.origin.hops = hops::parse(passed).into();
     }
-    for name in trace::HEADERS {
-        if let Some(context) = text(header::HeaderName::from_static(name)) {
-            publication.extras_mut().properties.push((name.into(), context.into()));
-        }
+    let context = trace_context(&parts.headers);
+    if !context.is_empty() {
+        publication.extras_mut().properties = context;
     }
     Ok(publication)
 }

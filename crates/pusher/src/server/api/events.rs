@@ -19,7 +19,7 @@ const KEPT: Duration = Duration::from_secs(30 * 60);
 /// `POST /events`.
 pub(super) async fn one(call: &Call) -> Answer {
     let event = http::event(&call.app.policy, &call.body)?;
-    publish(&call.app, &event).await?;
+    publish(call, &event).await?;
     if event.info.is_empty() {
         return Ok(json!({}));
     }
@@ -38,7 +38,7 @@ pub(super) async fn batch(call: &Call) -> Answer {
     }
     let mut answers = Vec::with_capacity(events.len());
     for event in &events {
-        publish(&call.app, event).await?;
+        publish(call, event).await?;
         let first = event.channels.first().map(|(channel, _)| told(&call.app, event, channel));
         answers.push(first.unwrap_or_else(|| json!({})));
     }
@@ -49,7 +49,7 @@ pub(super) async fn batch(call: &Call) -> Answer {
 /// `POST /channels/C/events`, from before there was `/events`.
 pub(super) async fn to_channel(call: &Call, channel: &str) -> Answer {
     let event = http::trigger_from_query(&call.app.policy, channel, &call.query, &call.body)?;
-    publish(&call.app, &event).await?;
+    publish(call, &event).await?;
     Ok(json!({}))
 }
 
@@ -65,7 +65,8 @@ fn names(app: &App, event: &Event) -> Result<Vec<ratatosk_core::Channel>, Fault>
 }
 
 /// To every channel, or to none.
-async fn publish(app: &App, event: &Event) -> Result<(), Fault> {
+async fn publish(call: &Call, event: &Event) -> Result<(), Fault> {
+    let app = &*call.app;
     if app.access.limits().pressure() == Pressure::Hold {
         app.access.limits().refused(app.connector, Limit::Memory);
         return Err(Fault { status: 503, message: "The gateway is busy".into() });
@@ -88,6 +89,9 @@ async fn publish(app: &App, event: &Event) -> Result<(), Fault> {
     for (channel, (written, kind)) in channels.into_iter().zip(&event.channels) {
         app.bus.admission().await;
         let mut publication = Publication::new(channel, payload.clone(), origin.clone()).with_event(name.clone());
+        if !call.context.is_empty() {
+            publication.extras_mut().properties.clone_from(&call.context);
+        }
         if kind.cache {
             publication.retain = true;
             publication.expiry = Some(KEPT);

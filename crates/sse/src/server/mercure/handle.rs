@@ -10,8 +10,8 @@ use axum::Extension;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use ratatosk_connector::http::{Problem, Takeover};
-use ratatosk_core::{Origin, PublishError};
+use ratatosk_connector::http::{Problem, Takeover, trace_context};
+use ratatosk_core::{Origin, Properties, PublishError};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -85,19 +85,22 @@ async fn publish(hub: &Hub, request: Request) -> Result<Response, Problem> {
     let mut origin = Origin::connector(hub.0.connector);
     origin.user = grant.user;
     crate::server::publish::pace(&hub.0.server, &parts, origin.user.as_ref())?;
-    let id = place(hub, &update, &origin).await?;
+    let id = place(hub, &update, &origin, &trace_context(&parts.headers)).await?;
     let mut headers = common_headers(hub, &parts.headers);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     Ok((headers, id).into_response())
 }
 
-async fn place(hub: &Hub, update: &Update, origin: &Origin) -> Result<String, Problem> {
+async fn place(hub: &Hub, update: &Update, origin: &Origin, context: &Properties) -> Result<String, Problem> {
     let bus = &hub.0.server.0.bus;
     let too_long = || Problem::bad_request("bad-topic", "A topic is not valid", "a private topic is too long");
     let publications = update.publications(&hub.0.private, origin).ok_or_else(too_long)?;
     bus.admission().await;
     let mut first = None;
-    for publication in publications {
+    for mut publication in publications {
+        if !context.is_empty() {
+            publication.extras_mut().properties.extend_from_slice(context);
+        }
         let receipt = bus.publish(publication).map_err(|error| match error {
             PublishError::Reserved => forbidden("the topic is the gateway's own"),
             PublishError::Loop => {
