@@ -506,6 +506,18 @@ fn a_channel_is_explained_with_a_token_of_our_own() {
         .run()
         .prints("http    may not publish (no rule allows it); may subscribe (auth.rules[1])");
     Trial::new("explain").args(["a"]).run().prints("there is no [auth]: everyone may do everything");
+    let bridges = "[[upstreams]]\nname = 'old'\nkind = 'mqtt'\nversion = '3.1.1'\nurl = 'mqtt://127.0.0.1:1'\nout = [{ from = 'a/#' }]\n\
+                   [[upstreams]]\nname = 'hub'\nkind = 'sse'\nurl = 'http://127.0.0.1:1/hub'\nout = [{ from = 'a/#' }]\npublish = { preset = 'mercure' }\n\
+                   [[upstreams]]\nname = 'elsewhere'\nkind = 'bayeux'\nurl = 'http://127.0.0.1:1/'\nout = [{ from = 'b/#' }]\n";
+    let all = "event, properties, content_type, reply_to, correlation, expiry";
+    let said = Trial::new("explain").file("gateway.toml", bridges).args(["a/b"]).run();
+    said.prints("mqtt 5                   nothing is lost")
+        .prints(&format!("mqtt 3.1.1               {all}"))
+        .prints("pusher                   properties, content_type, reply_to, correlation, expiry")
+        .prints("sse (raw)                event, properties")
+        .prints(&format!("upstream old             {all}"))
+        .prints("upstream hub             properties, content_type, reply_to, correlation, expiry");
+    assert!(!said.out.contains("elsewhere"), "{}", said.out);
     let narrow =
         Trial::new("token").file("gateway.toml", &text).args(["-u", "joe", "-g", "staff", "--publish", "lab/x"]).run();
     let narrow = narrow.prints(".").out.trim().to_owned();

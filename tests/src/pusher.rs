@@ -17,6 +17,28 @@ pub enum Kind {
     Streaming,
     /// In Node over the HTTP fallback `xhr_polling`.
     Polling,
+    /// In headless Chromium over `xhr_streaming`.
+    BrowserStreaming,
+    /// In headless Chromium over `xhr_polling`.
+    BrowserPolling,
+}
+
+impl Kind {
+    /// The one transport that the client may use.
+    fn transport(self) -> &'static str {
+        match self {
+            Self::Node | Self::Browser => "ws",
+            Self::Streaming | Self::BrowserStreaming => "xhr_streaming",
+            Self::Polling | Self::BrowserPolling => "xhr_polling",
+        }
+    }
+
+    fn script(self) -> &'static str {
+        match self {
+            Self::Node | Self::Streaming | Self::Polling => "pusher.mjs",
+            Self::Browser | Self::BrowserStreaming | Self::BrowserPolling => "browser-pusher.mjs",
+        }
+    }
 }
 
 /// An application whose id is a number, which the PyPI SDK insists on; otherwise the demo application.
@@ -45,13 +67,8 @@ impl Pusher {
     /// Starts a client without waiting for anything.
     #[must_use]
     pub fn launch(kind: Kind, address: SocketAddr, options: &Value) -> Script {
-        let transports = match kind {
-            Kind::Node | Kind::Browser => json!(["ws"]),
-            Kind::Streaming => json!(["xhr_streaming"]),
-            Kind::Polling => json!(["xhr_polling"]),
-        };
-        let arguments = with(with(credentials(address), &json!({"transports": transports})), options);
-        Script::node(if kind == Kind::Browser { "browser-pusher.mjs" } else { "pusher.mjs" }, &arguments)
+        let arguments = with(with(credentials(address), &json!({"transports": [kind.transport()]})), options);
+        Script::node(kind.script(), &arguments)
     }
 
     /// Starts a client as this user and waits until it is connected.
@@ -69,6 +86,7 @@ impl Pusher {
     pub async fn connect_with(kind: Kind, address: SocketAddr, options: Value) -> Self {
         let mut script = Self::launch(kind, address, &options);
         let connected = script.expect("connected").await;
+        assert_eq!(connected["transport"], kind.transport(), "{connected}");
         let socket_id = connected["socketId"].as_str().expect("a socket id").to_owned();
         Self { script, socket_id }
     }

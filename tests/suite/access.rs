@@ -453,3 +453,60 @@ async fn other_rules_are_put_in_force_while_it_runs() {
     assert!(gateway.reload(&format!("{tokens}{rule}")).await);
     assert_eq!((publish("users/joe/x").await, publish("news").await), (403, 200));
 }
+
+/// A page of the gateway's own host, with every client in it.
+fn browser(gateway: &Gateway, person: &str, cookie: Option<&str>) -> Script {
+    let mut options = json!({
+        "url": gateway.url("").trim_end_matches('/'),
+        "channel": "lab/x",
+        "pusherChannel": "private-lab.x",
+        "key": "demo-key",
+        "secret": "demo-secret",
+        "userId": person,
+    });
+    if let Some(token) = cookie {
+        options["cookie"] = json!(token);
+        options["token"] = json!(token);
+    }
+    Script::node("browser-access.mjs", &options)
+}
+
+const CLIENTS: [&str; 4] = ["eventsource", "pusher", "mqtt", "cometd"];
+
+#[tokio::test]
+async fn a_browser_with_rights_reads_by_every_client_and_one_without_by_none() {
+    let gateway = gateway("").await;
+    let endpoint = Endpoint::of(&gateway).await;
+    // Of joe, who is staff by his token; eve has a good token and no rights; nobody has none.
+    let joe = token("ann", "1h", &["--group", "staff"]);
+    let eve = token("eve", "1h", &[]);
+    let mut reader = browser(&gateway, "ann", Some(&joe));
+    for client in CLIENTS {
+        let told = reader.expect(client).await;
+        assert_eq!(told["allowed"], true, "{client}: {told}");
+    }
+    let mut device =
+        Mqtt::connect(Client::Paho, endpoint, json!({"username": "ann", "password": "squirrel", "version": 5})).await;
+    device.publish("lab/x", r#"{"c":21.5}"#, 1).await;
+    let mut heard: Vec<String> = Vec::new();
+    for _ in CLIENTS {
+        let message = reader.expect("message").await;
+        assert_eq!(message["data"], json!({"c": 21.5}), "{message}");
+        heard.push(message["client"].as_str().unwrap_or_default().to_owned());
+    }
+    heard.sort_unstable();
+    assert_eq!(heard, ["cometd", "eventsource", "mqtt", "pusher"]);
+    for (person, cookie) in [("eve", Some(eve.as_str())), ("nobody", None)] {
+        let mut stranger = browser(&gateway, person, cookie);
+        for client in CLIENTS {
+            let told = stranger.expect(client).await;
+            assert_eq!(told["allowed"], false, "{person} by {client}: {told}");
+        }
+        device.publish("lab/x", "2", 1).await;
+        assert_eq!(reader.expect("message").await["data"], 2, "who may read reads on");
+        for _ in 1..CLIENTS.len() {
+            reader.expect("message").await;
+        }
+        assert!(stranger.all("message").is_empty(), "{person} heard something");
+    }
+}

@@ -21,6 +21,7 @@ mod drain;
 mod limits;
 mod live_page;
 mod logs;
+mod matrix;
 mod memory;
 mod mercure;
 mod metrics;

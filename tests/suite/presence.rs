@@ -1,9 +1,11 @@
 //! One roster per channel over all connectors: who joined by one protocol is seen by the clients of all.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ratatosk_tests::bayeux::{Bayeux, NODE};
 use ratatosk_tests::mqtt::{Client, Endpoint, Mqtt};
 use ratatosk_tests::pusher::{Kind, Pusher, Sdk};
-use ratatosk_tests::{Gateway, mosquitto};
+use ratatosk_tests::{Gateway, SseStream, mosquitto};
 use serde_json::{Value, json};
 
 const ROSTERS: &str = r##"
@@ -14,6 +16,24 @@ presence = true
 [[pusher.mounts]]
 channel = "fleet/#"
 as = "presence-fleet.*"
+"##;
+
+/// Users, so that clients of every protocol have names.
+const PEOPLE: &str = r##"
+[bayeux]
+max_interval = "300ms"
+
+[[auth.users]]
+name = "anna"
+password = "plain:a"
+
+[[auth.users]]
+name = "ben"
+password = "plain:b"
+
+[[auth.rules]]
+may = ["publish", "subscribe", "presence"]
+on = ["#"]
 "##;
 
 fn users(members: &Value) -> Vec<&str> {
@@ -130,4 +150,71 @@ async fn a_user_of_two_protocols_is_there_once_and_nobody_forges_a_roster() {
         mosquitto::try_publish(gateway.mqtt().await.port(), "$presence/fleet/3", "{}", &["-V", "5", "-q", "1"]).await;
     let told = String::from_utf8_lossy(&refused.stderr).to_lowercase();
     assert!(told.contains("not authorized"), "{refused:?}");
+}
+
+async fn roster(stream: &mut SseStream, joined: &[&str], left: &[&str], connectors: &[&str]) {
+    let news = stream.message().await.data().clone();
+    assert_eq!((&news["joined"], &news["left"]), (&json!(joined), &json!(left)), "{news}");
+    let by: Vec<&Value> = news["users"]
+        .as_array()
+        .expect("users")
+        .iter()
+        .flat_map(|user| user["connectors"].as_array().expect("a list"))
+        .collect();
+    assert_eq!(by, connectors, "{news}");
+}
+
+/// Joins and leaves of each protocol: a stream that is opened and cut, a poller that falls silent.
+#[tokio::test]
+async fn a_cut_stream_and_a_silent_poller_leave() {
+    let gateway = Gateway::setup().config(ROSTERS).config(PEOPLE).start().await;
+    let basic = |user: &str, password: &str| format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
+    let (anna, ben) = (basic("anna", "a"), basic("ben", "b"));
+    let mut news = gateway.sse_with(&[("channel", "$presence/fleet/5")], &[("Authorization", &anna)]).await;
+    let fleet = [("channel", "fleet/5")];
+    let stream = gateway.sse_with(&fleet, &[("Authorization", &anna)]).await;
+    roster(&mut news, &["anna"], &[], &["sse"]).await;
+    let handshake = json!({"handshake": {"ext": {"authentication": {"user": "ben", "password": "b"}}}, "timeout": 200});
+    let mut poller = Bayeux::connect_with(NODE[0], &gateway.url("/bayeux"), handshake).await;
+    poller.subscribe("/fleet/5").await;
+    roster(&mut news, &["ben"], &[], &["sse", "bayeux"]).await;
+    // A second place of the same user, which tells nothing; and an onlooker by a wildcard, who is not there.
+    let second = gateway.sse_with(&fleet, &[("Authorization", &ben)]).await;
+    let _onlooker = gateway.sse_with(&[("channel", "fleet/+")], &[("Authorization", &ben)]).await;
+    drop(stream);
+    roster(&mut news, &[], &["anna"], &["bayeux", "sse"]).await;
+    poller.script.process.kill().await;
+    gateway.metric("ratatosk_sessions", &[("connector", "bayeux")], |sessions| sessions < 0.5).await;
+    drop(second);
+    roster(&mut news, &[], &["ben"], &[]).await;
+}
+
+#[tokio::test]
+async fn rosters_follow_a_rule_that_changes_while_clients_are_there() {
+    let gateway = Gateway::start().await;
+    let endpoint = Endpoint::of(&gateway).await;
+    let mut device = Mqtt::connect(Client::Paho, endpoint, json!({"clientId": "device-7"})).await;
+    device.subscribe("fleet/9", 1).await;
+    let mut news = gateway.sse(&[("channel", "$presence/#")]).await;
+    let seen = async || gateway.admin("/api/presence?channel=fleet/9").await.json();
+    let nobody = seen().await;
+    assert!(nobody.to_string().find("device-7").is_none(), "{nobody}");
+
+    assert!(gateway.reload(ROSTERS).await);
+    roster(&mut news, &["device-7"], &[], &["mqtt"]).await;
+    assert!(seen().await.to_string().contains("device-7"));
+    let mut page = Pusher::connect(Kind::Node, &gateway, "anna").await;
+    let members = page.subscribe("presence-fleet.9").await;
+    assert_eq!(users(&members["members"]), ["anna", "device-7"]);
+    roster(&mut news, &["anna"], &[], &["pusher", "mqtt"]).await;
+
+    // Without the rule the device is there no more; who joined by Pusher's own presence stays. What was kept is cleared.
+    assert!(gateway.reload("[[pusher.mounts]]\nchannel = \"fleet/#\"\nas = \"presence-fleet.*\"").await);
+    let gone = page.event_named("pusher:member_removed").await;
+    assert_eq!(gone["data"]["id"], "device-7");
+    let cleared = news.message().await;
+    assert_eq!((cleared.channel(), cleared.payload()), ("$presence/fleet/9", Vec::new()));
+    let mut late = gateway.sse(&[("channel", "$presence/#"), ("channel", "mark")]).await;
+    gateway.publish("mark", "1").await;
+    assert_eq!(late.message().await.channel(), "mark", "nothing is kept of the roster");
 }

@@ -5,7 +5,8 @@ use ratatosk_tests::pusher::{Kind, Pusher, Sdk};
 use ratatosk_tests::{Gateway, Script};
 use serde_json::{Value, json};
 
-const EVERYWHERE: [Kind; 4] = [Kind::Node, Kind::Browser, Kind::Streaming, Kind::Polling];
+const EVERYWHERE: [Kind; 6] =
+    [Kind::Node, Kind::Browser, Kind::Streaming, Kind::Polling, Kind::BrowserStreaming, Kind::BrowserPolling];
 
 #[tokio::test]
 async fn events_arrive_on_every_kind_of_channel_over_every_transport() {

@@ -3,7 +3,7 @@
 //! The codec is a total bijection between canonical names and the names it writes. It reads more than it
 //! writes: CometD's wider character set, needless escapes and a trailing slash. See `docs/protocols/bayeux.md`.
 
-use ratatosk_core::{Channel, ChannelError, Filter, FilterError};
+use ratatosk_core::{Channel, ChannelError, Fields, Filter, FilterError};
 
 mod level;
 #[cfg(test)]
@@ -14,6 +14,9 @@ use level::{decode_level, encode_level};
 /// The first level of the channels where publications to services are handed on to bridges: `/service/x` is
 /// `$service/x`. No client hears them, not even by this name.
 pub(crate) const SERVICES: &str = "$service";
+
+/// What a Bayeux message tells of any other: what has no field of its own is in `ext` ([`crate::proto::details`]).
+pub const CARRIES: Fields = Fields::ALL;
 
 /// What a Bayeux channel name stands for (Bayeux 1.0, sections "Channel names" and "Channel Globbing").
 #[derive(Debug, Clone, PartialEq, Eq)]

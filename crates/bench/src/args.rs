@@ -15,6 +15,12 @@ pub struct BenchArgs {
     /// Protocols, separated by commas [default: sse; for `all` every one that the server speaks]
     #[arg(long, short, value_enum, value_delimiter = ',')]
     pub protocol: Vec<Kind>,
+    /// Publish by another protocol than the subscribers': what translation costs
+    #[arg(long, value_enum)]
+    pub publish_protocol: Option<Kind>,
+    /// Have the started server judge by a list of so many access rules, and every connection show a token of its own
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["url", "server_cmd", "peer"])]
+    pub rules: Option<usize>,
     /// MQTT quality of service, for publishing and subscribing [default: 0; for `all` 0 and 1]
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u8).range(0..=2))]
     pub qos: Vec<u8>,

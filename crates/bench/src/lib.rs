@@ -7,6 +7,7 @@
 //! One generator thread drives all connections with epoll and finds its own stamps in what arrives instead of parsing
 //! it, so that it is seldom the bottleneck; the table says how busy it was. A protocol is one file in `proto/`.
 
+mod access;
 mod args;
 mod bars;
 mod cores;

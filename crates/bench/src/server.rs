@@ -187,7 +187,8 @@ const CONFIG: &str = "[[pusher.apps]]\nid = \"demo\"\nkey = \"demo-key\"\nsecret
 /// This program as a gateway.
 fn own_command(args: &BenchArgs, home: &Path, [http, mqtt, admin]: [SocketAddr; 3]) -> Result<Vec<String>> {
     let config = home.join("bench.toml");
-    std::fs::write(&config, CONFIG)?;
+    let judging = args.rules.map(crate::access::config).unwrap_or_default();
+    std::fs::write(&config, format!("{CONFIG}{judging}"))?;
     let own = std::env::current_exe()?.to_string_lossy().into_owned();
     let mut words = vec![own, "serve".to_owned(), "--config".to_owned(), config.to_string_lossy().into_owned()];
     let mut set = |pair: String| words.extend(["--set".to_owned(), pair]);

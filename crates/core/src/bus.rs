@@ -3,7 +3,7 @@
 use std::{
     fmt,
     future::Future,
-    hash::{BuildHasher, RandomState},
+    hash::RandomState,
     pin::Pin,
     sync::{
         Arc, OnceLock,
@@ -13,35 +13,34 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use parking_lot::{Mutex, MutexGuard, RwLock};
-use smallvec::SmallVec;
+use parking_lot::{Mutex, RwLock};
 
 use crate::{
     channel::{Channel, Filter},
     engine::{Engine, EngineError, Replay, Stored},
-    interest::{Change, Interest, Matched},
-    lane::{Entry, Lane, Targets},
+    interest::Interest,
+    lane::Lane,
     message::{Connector, Message, Position, Publication},
     monitor::{Monitor, MonitorEvent},
-    peer::{Grant, Peer},
+    peer::Peer,
     presence::{self, Presence},
-    rule::{ChannelRule, Rules},
-    session::{EndReason, Session, SessionConfig, SessionCore, SessionId, SubscribeOptions},
+    rule::Rules,
+    session::{EndReason, Session, SessionConfig, SessionCore, SessionId},
     stats::{DropReason, Stats},
     trace::Tracer,
 };
 
+mod interest;
 mod relief;
+mod route;
 mod sessions;
 mod share;
 mod traced;
 mod view;
 
 pub use relief::Relief;
+use route::Route;
 pub use sessions::SessionQuery;
-
-/// Channels whose matched set is cached; past it the cache starts anew.
-const CACHED_CHANNELS: usize = 65_536;
 
 /// Locks that order the telling of changes of interest.
 const CHANGE_LOCKS: usize = 16;
@@ -84,14 +83,6 @@ pub struct Receipt {
     pub stored: Stored,
 }
 
-/// What the bus remembers of a channel that was published to.
-#[derive(Debug)]
-struct Route {
-    rule: Arc<ChannelRule>,
-    matched: Matched,
-    stores: bool,
-}
-
 struct Inner {
     gateway_id: Arc<str>,
     epoch: Arc<str>,
@@ -127,8 +118,6 @@ struct Inner {
     held: AtomicBool,
     released: tokio::sync::Notify,
 }
-
-type ChangeGuards<'a> = SmallVec<[MutexGuard<'a, ()>; 1]>;
 
 /// What a bus needs to have run.
 pub type BusTask = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -285,13 +274,14 @@ impl Bus {
         self.0.engine.last_values(filter).await
     }
 
-    /// Puts other rules in force. What is kept already stays until it is trimmed by them.
+    /// Puts other rules in force. What is kept already stays until it is trimmed by them; rosters follow at once.
     pub fn set_rules(&self, rules: Rules) {
         let interest = self.0.interest.write();
-        self.0.rules.store(Arc::new(rules));
+        let before = self.0.rules.swap(Arc::new(rules));
         self.0.forget_routes();
         self.0.version.fetch_add(1, Ordering::SeqCst);
         drop(interest);
+        self.rosters_follow(&before);
     }
 
     /// Asks a session to end. False if there is none of that number.
@@ -321,47 +311,6 @@ impl Bus {
         self.0.lanes.iter().for_each(|lane| lane.close());
     }
 
-    /// Changes of interest in these filters are made and told by nobody else while this is held.
-    pub(crate) fn changes_in_order<'a>(&self, filters: impl Iterator<Item = &'a Filter>) -> ChangeGuards<'_> {
-        let inner = &*self.0;
-        let mut wanted: SmallVec<[u64; 4]> =
-            filters.map(|filter| inner.hasher.hash_one(filter) % CHANGE_LOCKS as u64).collect();
-        // In one order, so that two who want several do not wait for each other.
-        wanted.sort_unstable();
-        wanted.dedup();
-        let lock = |index: &u64| usize::try_from(*index).ok().and_then(|index| inner.changes.get(index));
-        wanted.iter().filter_map(lock).map(Mutex::lock).collect()
-    }
-
-    /// Adds subscriptions at one cut: the position is read after the index shows them all, so that a publisher
-    /// that takes a later position sees them.
-    pub(crate) fn add_interest(
-        &self,
-        session: &Arc<SessionCore>,
-        filters: &[(Filter, SubscribeOptions)],
-    ) -> (Vec<Change>, u64) {
-        let mut interest = self.0.interest.write();
-        let (connector, is_client) = (session.config.connector, session.config.is_client);
-        let add = |(filter, options): &(Filter, SubscribeOptions)| {
-            if is_client && self.0.is_foreign(connector, filter.as_str()) {
-                return Change { subscription: false, filter: false };
-            }
-            let change = interest.add(filter, session, Grant::from(options), options.group.as_ref());
-            self.0.interest_changed(filter, change, true);
-            change
-        };
-        let changes = filters.iter().map(add).collect();
-        drop(interest);
-        (changes, self.head())
-    }
-
-    pub(crate) fn remove_interest(&self, session: SessionId, filter: &Filter, group: Option<&Arc<str>>) -> Change {
-        let mut interest = self.0.interest.write();
-        let change = interest.remove(filter, session, group);
-        self.0.interest_changed(filter, change, false);
-        change
-    }
-
     pub(crate) fn forget(&self, core: &SessionCore) {
         let inner = &*self.0;
         inner.sessions.pin().remove(&core.id);
@@ -379,133 +328,5 @@ impl Bus {
     fn may_miss(&self, filters: &[Filter]) -> bool {
         let rules = self.rules();
         rules.iter().any(|rule| !rule.history.is_on() && filters.iter().any(|filter| filter.overlaps(&rule.matches)))
-    }
-}
-
-/// Whether a name is a level or below it.
-fn is_below(level: &str, name: &str) -> bool {
-    name.strip_prefix(level).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-impl Inner {
-    /// Whether the connector may not publish there.
-    fn is_kept_from(&self, connector: Connector, name: &str) -> bool {
-        name.starts_with('$')
-            && (["$monitor", "$presence", "$SYS/broker"].iter().any(|own| is_below(own, name))
-                || self.is_foreign(connector, name))
-    }
-
-    /// Whether the name, or all that a filter matches, belongs to another connector.
-    fn is_foreign(&self, connector: Connector, name: &str) -> bool {
-        name.starts_with('$')
-            && self.reserved.load().iter().any(|(level, owner)| *owner != connector && is_below(level, name))
-    }
-
-    /// Gives the message its position, keeps it, and puts it into the lanes.
-    fn place(&self, mut message: Arc<Message>) -> Receipt {
-        loop {
-            let version = self.version.load(Ordering::SeqCst);
-            let route = self.route(&message.channel);
-            let channel = message.channel.clone();
-            let stored = if route.stores {
-                let mut stamp = || self.dispatch(&mut message, &route, version).then(|| message.clone());
-                self.engine.append(&channel, &route.rule, &mut stamp)
-            } else {
-                self.dispatch(&mut message, &route, version).then_some(Stored::Done)
-            };
-            let Some(stored) = stored else { continue };
-            self.wake(&route, &message);
-            return Receipt { seq: message.seq, matched: !route.matched.is_empty(), stored };
-        }
-    }
-
-    /// Gives a position and fills the lanes. False if interest changed meanwhile: the position is left unused,
-    /// and the caller looks the route up again, so that a subscriber misses nothing after its cut.
-    fn dispatch(&self, message: &mut Arc<Message>, route: &Route, version: u64) -> bool {
-        let ordered = (!route.matched.is_empty()).then(|| self.sequencer.lock());
-        let seq = self.seq.fetch_add(1, Ordering::SeqCst) + 1;
-        if !route.rule.history.is_on() {
-            self.unkept.fetch_max(seq, Ordering::SeqCst);
-        }
-        if self.version.load(Ordering::SeqCst) != version {
-            return false;
-        }
-        if let Some(message) = Arc::get_mut(message) {
-            message.seq = seq;
-        }
-        if ordered.is_some() {
-            for (lane, targets) in &route.matched.lanes {
-                self.push(*lane, message, targets.clone());
-            }
-            for target in route.matched.groups.iter().filter_map(|group| group.choose()) {
-                self.push(target.session.lane(self.lanes.len()), message, Arc::new(Targets::new(vec![target.clone()])));
-            }
-        }
-        true
-    }
-
-    fn push(&self, lane: usize, message: &Arc<Message>, targets: Arc<Targets>) {
-        if let Some(lane) = self.lanes.get(lane) {
-            lane.push(Entry { message: message.clone(), targets });
-        }
-    }
-
-    fn wake(&self, route: &Route, message: &Arc<Message>) {
-        if route.matched.groups.is_empty() {
-            route.matched.lanes.iter().filter_map(|(lane, _)| self.lanes.get(*lane)).for_each(|lane| lane.wake());
-        } else {
-            self.lanes.iter().for_each(|lane| lane.wake());
-        }
-        if self.monitor.wants_messages() {
-            self.monitor.emit(MonitorEvent::ReceivedMessage { message: message.clone() });
-        }
-        if message.span().is_some() {
-            self.monitor.emit(MonitorEvent::TracedMessage { message: message.clone() });
-        }
-    }
-
-    /// Rule and subscribers of a channel, from the cache or worked out.
-    fn route(&self, channel: &Channel) -> Arc<Route> {
-        if let Some(route) = self.routes.pin().get(channel).and_then(ArcSwapOption::load_full) {
-            return route;
-        }
-        // Under the lock, so that a change of interest either is seen here or drops what is cached here.
-        let interest = self.interest.read();
-        let rule = self.rules.load().of(channel);
-        let stores = rule.history.is_on() || rule.last_value != crate::rule::LastValue::Off;
-        let matched = interest.matched(channel, self.lanes.len());
-        let route = Arc::new(Route { rule, matched, stores });
-        let routes = self.routes.pin();
-        if routes.len() >= CACHED_CHANNELS {
-            self.forget_routes();
-        }
-        if let Some(replaced) = routes.insert(channel.clone(), ArcSwapOption::new(Some(route.clone()))) {
-            replaced.store(None);
-        }
-        route
-    }
-
-    fn forget_routes(&self) {
-        self.routes.pin().retain(|_, route| {
-            route.store(None);
-            false
-        });
-    }
-
-    /// Called with the index locked for writing.
-    fn interest_changed(&self, filter: &Filter, change: Change, wanted: bool) {
-        match filter.as_channel() {
-            Some(channel) => {
-                if let Some(route) = self.routes.pin().remove(&channel) {
-                    route.store(None);
-                }
-            }
-            None => self.forget_routes(),
-        }
-        self.version.fetch_add(1, Ordering::SeqCst);
-        if change.filter {
-            self.engine.interest_changed(filter, wanted);
-            self.interest_watch.send_modify(|count| *count += 1);
-        }
     }
 }

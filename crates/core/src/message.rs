@@ -274,6 +274,13 @@ impl Message {
         self.span.as_deref()
     }
 
+    /// When it stops being deliverable, in Unix milliseconds; `None` if it never does.
+    #[must_use]
+    pub fn expires_ms(&self) -> Option<u64> {
+        let life = self.expires?.saturating_duration_since(self.arrived);
+        Some(self.time_ms.saturating_add(u64::try_from(life.as_millis()).unwrap_or(u64::MAX)))
+    }
+
     /// The rare parts, where it has any.
     #[must_use]
     pub fn extras(&self) -> Option<&Extras> {

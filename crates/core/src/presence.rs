@@ -5,6 +5,8 @@
 //! is said by [`crate::ChannelRule::presence`]; a connector whose protocol has rosters of its own joins them by
 //! [`crate::Session::join`]. A user with several sessions is there once, from the first to the last of them.
 //!
+//! When other rules are put in force, rosters follow: who is subscribed already enters or leaves.
+//!
 //! The roster of a channel under such a rule is also published, retained, on `$presence/CHANNEL`: soon after it has changed, not at
 //! every change, so that a crowd does not flood itself.
 
@@ -28,6 +30,7 @@ use crate::{
 
 mod news;
 mod roster;
+mod rules;
 mod session;
 
 pub(crate) use self::{news::tell, session::Standing};
@@ -58,7 +61,7 @@ impl Member {
 pub struct Present {
     /// The user.
     pub user: Arc<str>,
-    /// What is told about the user, as JSON; the first session's word counts.
+    /// What is told about the user, as JSON; the first session that says something counts.
     pub info: Option<Arc<str>>,
     /// Since when the user is there.
     pub since: SystemTime,
@@ -118,6 +121,14 @@ impl Presence {
         found.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         found.truncate(limit);
         found
+    }
+
+    /// Channels with someone present that are wanted, in no order.
+    pub(crate) fn find(&self, wanted: impl Fn(&Channel) -> bool) -> Vec<Channel> {
+        let of_shard = |shard: &Mutex<Shard>| -> Vec<Channel> {
+            shard.lock().keys().filter(|channel| wanted(channel)).cloned().collect()
+        };
+        self.shards.iter().flat_map(of_shard).collect()
     }
 
     /// Looks at a roster while nobody can come or go. `look` must not ask for another.

@@ -178,6 +178,10 @@ impl SessionCore {
         }
     }
 
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
     pub(crate) fn target(&self, grant: Grant) -> Target {
         Target { session: self.id, connector: self.config.connector, slot: self.slot, peer: self.peer.clone(), grant }
     }

@@ -65,6 +65,32 @@ async fn no_local_keeps_own_messages_away() {
     assert_eq!(take(&queue, 1).await[0].1, "other");
 }
 
+/// What many have said to each other at once: everyone gets all of it but its own, in order.
+#[tokio::test]
+async fn a_crowd_that_talks_at_once_hears_all_but_itself() {
+    let bus = Bus::in_memory();
+    let crowd: Vec<_> = (0..4).map(|n| subscriber(&bus, &format!("c{n}"), &[])).collect();
+    let (_onlooker, all) = subscriber(&bus, "onlooker", &["a"]);
+    for (session, _) in &crowd[..3] {
+        session.subscribe(filter("a"), SubscribeOptions { no_local: true, ..SubscribeOptions::default() });
+    }
+    crowd[3].0.subscribe(filter("a"), SubscribeOptions::default());
+    for n in 0..20 {
+        let mut own = publication("a", n);
+        own.origin.session = Some(crowd[n % 4].0.id());
+        bus.publish(own).unwrap();
+    }
+    let heard = async |queue: &QueuePeer, count: usize| -> Vec<usize> {
+        take(queue, count).await.iter().map(|(_, text)| text.parse().unwrap()).collect()
+    };
+    assert_eq!(heard(&all, 20).await, (0..20).collect::<Vec<_>>());
+    for (n, (_, queue)) in crowd.iter().enumerate() {
+        let others: Vec<usize> = (0..20).filter(|said| n == 3 || said % 4 != n).collect();
+        assert_eq!(heard(queue, others.len()).await, others, "{n}");
+        assert_eq!(queue.depth().0, 0);
+    }
+}
+
 #[tokio::test]
 async fn a_shared_subscription_gives_each_message_to_one_member() {
     let bus = Bus::in_memory();

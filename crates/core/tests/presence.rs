@@ -16,11 +16,16 @@ fn channel(text: &str) -> Channel {
     Channel::new(text).unwrap()
 }
 
+/// Rules by which the channels of a filter have rosters.
+fn rosters(filter: &str) -> Rules {
+    let rule = ChannelRule { matches: Filter::new(filter).unwrap(), presence: true, ..ChannelRule::default() };
+    Rules::new(vec![rule], ChannelRule::default())
+}
+
 /// A bus where `rooms/#` has rosters.
 fn bus() -> Bus {
     let bus = Bus::in_memory();
-    let rooms = ChannelRule { matches: Filter::new("rooms/#").unwrap(), presence: true, ..ChannelRule::default() };
-    bus.set_rules(Rules::new(vec![rooms], ChannelRule::default()));
+    bus.set_rules(rosters("rooms/#"));
     bus
 }
 
@@ -145,6 +150,59 @@ async fn the_roster_is_published_in_batches_and_kept() {
     let kept = bus.last_values(&Filter::new("$presence/#").unwrap()).await.unwrap();
     assert_eq!(kept.len(), 1);
     assert!(kept[0].expires.is_some(), "an empty roster is not kept for ever");
+}
+
+#[tokio::test]
+async fn rosters_follow_the_rules_that_are_put_in_force() {
+    let bus = bus();
+    let (watch, queue) = open(&bus, "sse", None);
+    join(&watch, "$presence/#");
+    let (anna, _) = open(&bus, "mqtt", Some("anna"));
+    ["rooms/1", "halls/1", "halls/+"].iter().for_each(|filter| join(&anna, filter));
+    let (away, _) = open(&bus, "mqtt", Some("away"));
+    join(&away, "halls/1");
+    join(&away, "rooms/1");
+    away.set_present(false);
+    // One whose protocol has rosters of its own stays in them, whatever the rules say.
+    let (page, _) = open(&bus, "pusher", None);
+    page.join(&channel("rooms/1"), &Member::new("page"), 10, |_| ()).unwrap();
+    join(&page, "rooms/1");
+    let next = async || queue.recv_many(1).await.unwrap().remove(0).message;
+    let told = next().await;
+    assert_eq!(told.channel.as_str(), "$presence/rooms/1");
+
+    bus.set_rules(rosters("halls/#"));
+    assert_eq!((users(&bus, "rooms/1"), users(&bus, "halls/1")), (vec!["page".into()], vec!["anna".into()]));
+    let mut heard = [next().await, next().await];
+    heard.sort_by(|a, b| a.channel.cmp(&b.channel));
+    let halls: Value = serde_json::from_slice(&heard[0].payload).unwrap();
+    assert_eq!((heard[0].channel.as_str(), &halls["count"]), ("$presence/halls/1", &1.into()));
+    assert_eq!((heard[1].channel.as_str(), heard[1].payload.len()), ("$presence/rooms/1", 0), "no longer kept up");
+    let kept = bus.last_values(&Filter::new("$presence/#").unwrap()).await.unwrap();
+    assert_eq!(kept.iter().map(|message| message.channel.as_str()).collect::<Vec<_>>(), ["$presence/halls/1"]);
+
+    // Who comes back is where the rules of now have it, and who left is nowhere.
+    away.set_present(true);
+    assert_eq!(users(&bus, "halls/1"), ["anna", "away"]);
+    anna.close(EndReason::Disconnect);
+    bus.set_rules(rosters("#"));
+    assert_eq!(
+        (users(&bus, "rooms/1"), users(&bus, "halls/1")),
+        (vec!["away".into(), "page".into()], vec!["away".into()])
+    );
+}
+
+#[tokio::test]
+async fn what_is_told_of_a_user_is_what_the_first_session_says_that_says_anything() {
+    let bus = bus();
+    let (phone, _) = open(&bus, "mqtt", Some("anna"));
+    join(&phone, "rooms/1");
+    for info in [r#"{"name":"A"}"#, r#"{"name":"B"}"#] {
+        let (page, _) = open(&bus, "pusher", None);
+        let member = Member { user: "anna".into(), info: Some(info.into()) };
+        page.join(&channel("rooms/1"), &member, 10, |_| ()).unwrap();
+        assert_eq!(bus.presence().users(&channel("rooms/1"))[0].info.as_deref(), Some(r#"{"name":"A"}"#));
+    }
 }
 
 #[tokio::test]

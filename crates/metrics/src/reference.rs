@@ -45,7 +45,7 @@ fast), `user_connections`, `memory` (near `limits.memory`), `publish_rate` (a se
 
 `certificate` of `ratatosk_certificate_expiry_timestamp_seconds`: the key in the configuration (`tls`, `tls.certificates[0]`, `tls.client_ca[0]`), or `upstream.NAME`.
 
-`field` of `ratatosk_mapping_loss_total`: `event`, `properties`, `content_type`, `reply_to`, `correlation` or `expiry`: what the
+`field` of `ratatosk_mapping_loss_total`: `event`, `properties`, `content_type`, `reply_to`, `correlation`, `expiry` or `payload`: what the
 receiving protocol has no place for. A message counts once per protocol and field, however many subscribers it has.
 
 With `[metrics] process = true` (the default) there are also `process_cpu_seconds_total`, `process_resident_memory_bytes`,

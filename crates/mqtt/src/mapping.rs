@@ -74,22 +74,53 @@ pub fn to_publish(message: &Message) -> Publish {
 }
 
 fn to_properties(extras: &Extras, properties: &mut PublishProperties) {
+    let sayable = |text: &&str| is_sayable(text);
     properties.payload_format = extras.utf8.then_some(true);
-    properties.content_type = extras.content_type.as_deref().map(ByteString::from);
-    properties.response_topic = extras.reply_to.as_ref().map(|channel| ByteString::from(&*names::topic(channel)));
-    properties.correlation_data = extras.correlation.clone();
-    let user = extras.properties.iter().map(|(name, value)| (ByteString::from(&**name), ByteString::from(&**value)));
-    properties.user_properties = user.collect();
-    if let Some(event) = &extras.event
+    properties.content_type = extras.content_type.as_deref().filter(sayable).map(ByteString::from);
+    let reply_to = extras.reply_to.as_ref().map(names::topic);
+    properties.response_topic = reply_to.as_deref().filter(sayable).map(ByteString::from);
+    properties.correlation_data = extras.correlation.clone().filter(|data| data.len() <= usize::from(u16::MAX));
+    let user = extras.properties.iter().filter(|(name, value)| is_sayable(name) && is_sayable(value));
+    properties.user_properties =
+        user.map(|(name, value)| (ByteString::from(&**name), ByteString::from(&**value))).collect();
+    if let Some(event) = extras.event.as_deref().filter(sayable)
         && !extras.properties.iter().any(|(name, _)| &**name == EVENT_PROPERTY)
     {
-        properties.user_properties.push((EVENT_PROPERTY.into(), ByteString::from(&**event)));
+        properties.user_properties.push((EVENT_PROPERTY.into(), ByteString::from(event)));
     }
 }
 
-/// Counts what a message loses on its way over MQTT 3, which carries topic and payload alone.
-pub fn count_loss(message: &Message, stats: &Stats) {
-    message.count_losses(*CONNECTOR, Fields::NONE, stats);
+/// What a PUBLISH tells of every message, by version: before MQTT 5, topic and payload alone.
+#[must_use]
+pub fn carries(v5: bool) -> Fields {
+    if v5 { Fields::ALL } else { Fields::PAYLOAD }
+}
+
+/// Counts what a message loses on its way in a PUBLISH: before MQTT 5 all it says of itself, in MQTT 5 what no string of
+/// the protocol can hold.
+pub fn count_loss(message: &Message, v5: bool, stats: &Stats) {
+    let carried = if v5 { message.extras().map_or(Fields::ALL, carries_of) } else { carries(false) };
+    message.count_losses(*CONNECTOR, carried, stats);
+}
+
+fn carries_of(extras: &Extras) -> Fields {
+    let unsaid = |text: Option<&str>, field: Fields| match text {
+        Some(text) if !is_sayable(text) => field,
+        _ => Fields::NONE,
+    };
+    let properties = extras.properties.iter().all(|(name, value)| is_sayable(name) && is_sayable(value));
+    let correlation = extras.correlation.as_ref().is_none_or(|data| data.len() <= usize::from(u16::MAX));
+    Fields::ALL
+        .without(unsaid(extras.event.as_deref(), Fields::EVENT))
+        .without(unsaid(extras.content_type.as_deref(), Fields::CONTENT_TYPE))
+        .without(unsaid(extras.reply_to.as_ref().map(Channel::as_str), Fields::REPLY_TO))
+        .without(if properties { Fields::NONE } else { Fields::PROPERTIES })
+        .without(if correlation { Fields::NONE } else { Fields::CORRELATION })
+}
+
+/// Whether a string of MQTT can hold it (MQTT 5.0 section 1.5.4). What other protocols say may be longer, and have U+0000.
+fn is_sayable(text: &str) -> bool {
+    text.len() <= usize::from(u16::MAX) && memchr::memchr(0, text.as_bytes()).is_none()
 }
 
 /// The publication that a client's PUBLISH asks for. `origin` gets the gateways named by the hop mark.
@@ -213,6 +244,30 @@ mod tests {
         to_properties(&extras, &mut properties);
         let back = to_extras(properties).unwrap();
         assert_eq!(back.event.as_deref(), Some("alarm"));
+    }
+
+    #[test]
+    fn what_no_string_of_mqtt_holds_is_left_out_and_counted() {
+        let long: Arc<str> = "x".repeat(70_000).into();
+        let publication = |channel: &str| {
+            let mut publication = Publication::new(Channel::new(channel).unwrap(), "p", Origin::gateway());
+            *publication.extras_mut() = Extras {
+                event: Some("a\0b".into()),
+                content_type: Some(long.clone()),
+                properties: vec![("k".into(), "v".into()), ("k".into(), long.clone())],
+                correlation: Some(vec![0; 70_000].into()),
+                ..Extras::default()
+            };
+            Message::detached(publication)
+        };
+        let (message, stats) = (publication("t"), Stats::default());
+        let said = to_publish(&message).properties;
+        assert_eq!(said.user_properties, [(ByteString::from("k"), ByteString::from("v"))]);
+        assert_eq!((said.content_type, said.correlation_data), (None, None));
+        assert!(!encode(TemplateKind::V5Qos0, &message).is_empty());
+        count_loss(&message, true, &stats);
+        let fields: Vec<_> = stats.losses().into_iter().map(|(_, _, field, count)| (field, count)).collect();
+        assert_eq!(fields, [("content_type", 1), ("correlation", 1), ("event", 1), ("properties", 1)]);
     }
 
     #[test]

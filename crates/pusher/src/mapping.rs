@@ -8,8 +8,16 @@
 mod codec;
 mod mounts;
 
+use ratatosk_core::Fields;
+
 pub use codec::{channel_name, pusher_name};
 pub use mounts::{Mount, MountError, NameError, Names};
+
+/// What a Pusher event tells of any message: an event's name is all that it has a place for.
+pub const CARRIES: Fields = Fields::EVENT.and(Fields::PAYLOAD);
+
+/// The event of a message that names none; an event of this name names none.
+pub(crate) const DEFAULT_EVENT: &str = "message";
 
 /// The longest Pusher channel name in bytes, prefix included (Pusher, "Channel naming conventions").
 pub const MAX_NAME_BYTES: usize = 164;

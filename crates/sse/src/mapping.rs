@@ -48,13 +48,22 @@ impl Style {
         }
     }
 
-    /// What its events tell of a message beside channel and payload.
+    /// What its events tell of every message.
     #[must_use]
     pub fn carries(self) -> Fields {
         match (self.format, self.named) {
-            (Format::Envelope, _) => Fields::ALL.without(Fields::EXPIRY),
+            (Format::Envelope, _) => Fields::ALL,
             (Format::Raw, true) => Fields::EVENT,
             (Format::Raw, false) => Fields::NONE,
+        }
+    }
+
+    /// What its events tell of this message: most payloads survive as bare data, too.
+    #[must_use]
+    pub fn carries_of(self, message: &Message) -> Fields {
+        match self.format {
+            Format::Envelope => self.carries(),
+            Format::Raw => self.carries().and(bare(&message.payload)),
         }
     }
 
@@ -87,6 +96,8 @@ impl Style {
 fn envelope<'a>(id: &'a str, message: &'a Message, retained: bool) -> Envelope<'a> {
     let mut envelope = Envelope::new(message.channel.as_str(), id, message.time_ms, data(message));
     envelope.retained = retained;
+    envelope.retain = message.retain && !retained;
+    envelope.expires_ms = message.expires_ms();
     envelope.user = message.origin.user.as_deref();
     envelope.hops = &message.origin.hops;
     if let Some(extras) = message.extras() {
@@ -98,6 +109,17 @@ fn envelope<'a>(id: &'a str, message: &'a Message, retained: bool) -> Envelope<'
     }
     envelope
 }
+
+/// Whether a payload is the same when it comes out of an event's `data` lines: they are UTF-8, and every line break in
+/// them is read as LF (HTML, 9.2.6).
+#[must_use]
+pub fn bare(payload: &[u8]) -> Fields {
+    let same = std::str::from_utf8(payload).is_ok() && memchr::memchr(b'\r', payload).is_none();
+    if same { Fields::PAYLOAD } else { Fields::NONE }
+}
+
+/// What an update of a Mercure hub tells of every message, whoever published it.
+pub const MERCURE_CARRIES: Fields = Fields::EVENT;
 
 fn data(message: &Message) -> Data<'_> {
     let bytes = &*message.payload;

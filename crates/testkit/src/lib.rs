@@ -3,3 +3,4 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a suite fails by panicking")]
 
 pub mod engine_suite;
+pub mod names;

@@ -2,6 +2,7 @@
 
 mod access;
 mod channel;
+mod losses;
 
 use std::process::ExitCode;
 
@@ -30,7 +31,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let resolved = ratatosk::config::load(&args.source.sources())?;
     let mut text = channel::describe(&args.channel, &resolved)?;
     text.push_str(&access::describe(&args.channel, &resolved, args.who.as_deref())?);
-    text.push_str(channel::LOSSES);
+    text.push_str(&losses::describe(&args.channel, &resolved)?);
     super::print(&text)
 }
 

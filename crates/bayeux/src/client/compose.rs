@@ -1,5 +1,7 @@
 //! The messages that we send.
 
+use std::time::Instant;
+
 use ratatosk_connector::upstream::{Outbound, hops};
 use ratatosk_core::Filter;
 use serde_json::{Map, Value, json};
@@ -8,6 +10,7 @@ use crate::{
     mapping,
     proto::{
         VERSION,
+        details::Details,
         payload::{BINARY_PROPERTY, BinaryMeta, write_fields},
         reply::string,
     },
@@ -83,9 +86,16 @@ pub(super) fn publication(outbound: &Outbound, id: u64, client_id: &str, gateway
     out.push(b',');
     let binary = message.properties().iter().find(|(name, _)| &**name == BINARY_PROPERTY);
     let binary = binary.and_then(|(_, value)| BinaryMeta::from_property(value));
-    let mut mark = format!("\"{}\":", hops::NAME).into_bytes();
-    string(&hops::with_this(&message.origin, gateway_id), &mut mark);
-    write_fields(&message.payload, message.kind(), binary.as_ref(), &String::from_utf8_lossy(&mark), out);
+    let mut details = Details::of(message, outbound.reply_to.as_ref(), outbound.retain);
+    details.expiry = message.remaining(Instant::now()).map(|left| left.as_secs_f64());
+    let mut ext = Vec::new();
+    details.write(&mut ext);
+    if !ext.is_empty() {
+        ext.push(b',');
+    }
+    ext.extend(format!("\"{}\":", hops::NAME).into_bytes());
+    string(&hops::with_this(&message.origin, gateway_id), &mut ext);
+    write_fields(&message.payload, message.kind(), binary.as_ref(), &String::from_utf8_lossy(&ext), out);
     out.push(b'}');
 }
 

@@ -57,6 +57,6 @@ impl ClientSide for BayeuxClient {
     }
 
     fn carries(&self) -> Fields {
-        Fields::NONE
+        crate::mapping::CARRIES
     }
 }

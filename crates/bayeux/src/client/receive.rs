@@ -1,5 +1,7 @@
 //! Messages of our subscriptions, on their way to the bus.
 
+use std::time::SystemTime;
+
 use ratatosk_connector::upstream::{Inbound, Port, Taken, hops};
 use ratatosk_core::{Filter, stats::DropReason};
 
@@ -8,6 +10,7 @@ use crate::{
     mapping::{self, Name},
     proto::{
         answer::Answer,
+        details::Details,
         inbound::text,
         payload::{BINARY_PROPERTY, Payload},
     },
@@ -46,6 +49,10 @@ fn read(answer: &Answer<'_>) -> Option<Inbound> {
         extras.content_type = payload.content_type.map(Into::into);
         extras.properties =
             payload.binary.iter().map(|meta| (BINARY_PROPERTY.into(), meta.to_property().into())).collect();
+    }
+    if let Some(details) = ext.ratatosk.and_then(Details::read) {
+        (inbound.retain, inbound.expiry) = (details.retain, details.life(SystemTime::now()));
+        details.enter(inbound.extras.get_or_insert_default());
     }
     Some(inbound)
 }

@@ -1,5 +1,6 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 use proptest::prelude::*;
+use ratatosk_testkit::names::{Names, cases};
 
 use super::*;
 
@@ -150,6 +151,41 @@ fn adversarial() -> impl Strategy<Value = String> {
         "0", "D800", "~7E", "~x", "~-", ".", "{",
     ]);
     prop::collection::vec(piece, 1..10).prop_map(|pieces| pieces.concat())
+}
+
+const PIECES: &[&str] = &[
+    "~", "7E", "x", "E9", "-", "/", "meta", "service", "41", "2F", "00", "é", "😀", ":", "*", "+", "#", " ", "a", "0",
+    "D800", "~7E", "~x", "~-", ".", "{",
+];
+const READABLE: &[&str] = &[
+    "~", "7E", "x", "E9", "-", "/", "meta", "service", "41", "2F", "00", "*", "+", "#", " ", "a", "0", "D800", "~7E",
+    "~x", "~-", ".", "{", "~xE9~", "~3A",
+];
+
+#[test]
+fn a_million_canonical_names_survive() {
+    let mut names = Names::new(PIECES);
+    for _ in 0..cases() {
+        let channel = channel(names.next_name());
+        let written = encode(&channel);
+        let legal = |b: u8| b == b'/' || b == b'~' || b.is_ascii_alphanumeric() || b"-_!()$@.".contains(&b);
+        assert!(written.bytes().all(legal) && !written.contains("//") && !written.ends_with('/'), "{written}");
+        assert_eq!(read(&written), Ok(Name::Channel(channel)), "{written}");
+    }
+}
+
+/// It reads more than it writes: whatever it reads has one spelling of ours, which means the same.
+#[test]
+fn a_million_readable_names_mean_what_our_own_spelling_means() {
+    let mut names = Names::only(READABLE);
+    for _ in 0..cases() {
+        let name = format!("/{}", names.next_name());
+        if let Ok(Name::Channel(meant)) = read(&name) {
+            let own = encode(&meant);
+            assert_eq!(encode(&channel(&canonical(&own))), own, "{name}");
+            assert_eq!(canonical(&own), meant.as_str(), "{name}");
+        }
+    }
 }
 
 proptest! {

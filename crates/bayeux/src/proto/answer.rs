@@ -74,6 +74,9 @@ pub struct AnswerExt<'a> {
     /// The gateways that a message has passed.
     #[serde(borrow, rename = "ratatosk-hops")]
     pub hops: Option<&'a RawValue>,
+    /// What a message says beside its data, see [`crate::proto::details`].
+    #[serde(borrow)]
+    pub ratatosk: Option<&'a RawValue>,
 }
 
 impl<'a> Answer<'a> {

@@ -193,6 +193,9 @@ pub struct Ext<'a> {
     /// The gateways that a message has passed; at the handshake it says that the far end is one.
     #[serde(borrow, rename = "ratatosk-hops")]
     pub hops: Option<&'a RawValue>,
+    /// What a publication says beside its data, see [`crate::proto::details`].
+    #[serde(borrow)]
+    pub ratatosk: Option<&'a RawValue>,
 }
 
 /// Reads a JSON string; `None` for any other value.

@@ -8,6 +8,7 @@ pub mod answer;
 pub mod connect;
 pub mod credentials;
 pub mod deadlines;
+pub mod details;
 pub mod fault;
 pub mod handshake;
 pub mod inbound;

@@ -4,11 +4,12 @@ use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use ratatosk_connector::upstream::hops;
-use ratatosk_core::{Bus, Connector, Fields, Form, Message, stats::Stats};
+use ratatosk_core::{Bus, Connector, Form, Message, stats::Stats};
 
 use crate::{
     mapping,
     proto::{
+        details::Details,
         payload::{BINARY_PROPERTY, BinaryMeta, write_fields},
         reply::string,
     },
@@ -17,9 +18,9 @@ use crate::{
 /// What a session's messages tell besides channel and data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Detail {
-    /// Nothing.
+    /// What the message itself says.
     Plain,
-    /// Position and passed gateways, in `ext`: for sessions that asked for replay, and for other gateways.
+    /// Its position and the gateways it passed, too: for sessions that asked for replay, and for other gateways.
     Full,
 }
 
@@ -74,23 +75,28 @@ impl Encoder {
             None => string(&mapping::encode(&message.channel), out),
         }
         out.push(b',');
-        message.count_losses(self.connector, carries(message), &self.stats);
+        message.count_losses(self.connector, mapping::CARRIES, &self.stats);
         let binary = message.properties().iter().find(|(key, _)| &**key == BINARY_PROPERTY);
         let binary = binary.and_then(|(_, value)| BinaryMeta::from_property(value));
-        let ext = if detail == Detail::Full { self.ext_of(message) } else { String::new() };
+        let ext = self.ext_of(message, detail);
         write_fields(&message.payload, message.kind(), binary.as_ref(), &ext, out);
         out.push(b'}');
     }
 
-    fn ext_of(&self, message: &Message) -> String {
-        let mut out = format!("\"replay\":\"{}.{}\",\"{}\":", self.epoch, message.seq, hops::NAME).into_bytes();
-        string(&hops::with_this(&message.origin, &self.gateway), &mut out);
+    /// What `ext` holds beside the mark of binary data, without its braces.
+    fn ext_of(&self, message: &Message, detail: Detail) -> String {
+        let mut out = Vec::new();
+        let reply_to = message.extras().and_then(|extras| extras.reply_to.as_ref());
+        let mut details = Details::of(message, reply_to, message.retain);
+        details.expires = message.expires_ms();
+        details.write(&mut out);
+        if detail == Detail::Full {
+            if !out.is_empty() {
+                out.push(b',');
+            }
+            out.extend(format!("\"replay\":\"{}.{}\",\"{}\":", self.epoch, message.seq, hops::NAME).into_bytes());
+            string(&hops::with_this(&message.origin, &self.gateway), &mut out);
+        }
         String::from_utf8(out).unwrap_or_default()
     }
-}
-
-/// What a Bayeux message tells beside channel and data: nothing, but for the mark of the binary extension.
-fn carries(message: &Message) -> Fields {
-    let only_binary = message.properties().iter().all(|(name, _)| &**name == BINARY_PROPERTY);
-    if only_binary { Fields::PROPERTIES } else { Fields::NONE }
 }

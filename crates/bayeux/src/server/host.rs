@@ -1,6 +1,6 @@
 //! What a session's machine can do to the bus.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -13,6 +13,7 @@ use ratatosk_core::{
 use crate::{
     mapping,
     proto::{
+        details::Details,
         fault::Fault,
         inbound::{Inbound, text},
         machine::Host,
@@ -163,6 +164,11 @@ fn publish(
     }
     if let Some(binary) = payload.binary {
         publication.extras_mut().properties.push((BINARY_PROPERTY.into(), binary.to_property().into()));
+    }
+    if let Some(said) = message.ext().ratatosk {
+        let details = Details::read(said).ok_or(Fault::PublishDenied("bad_ext"))?;
+        (publication.retain, publication.expiry) = (details.retain, details.life(SystemTime::now()));
+        details.enter(publication.extras_mut());
     }
     match mount.bus.publish(publication) {
         Ok(_) => Ok(()),

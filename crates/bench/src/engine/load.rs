@@ -110,11 +110,14 @@ impl<'a> Load<'a> {
         load.pool.counted = plan.subscribers.len();
         let total = plan.subscribers.len() + plan.publishers;
         for index in 0..total {
-            let client = match plan.subscribers.get(index) {
-                Some(channels) => protocol.subscriber(channels),
-                None => protocol.publisher(u16::try_from(index - plan.subscribers.len())?),
+            let (address, client) = match plan.subscribers.get(index) {
+                Some(channels) => (protocol.address(), protocol.subscriber(channels)),
+                None => {
+                    let channel = u16::try_from(index - plan.subscribers.len())?;
+                    (protocol.publisher_address(), protocol.publisher(channel))
+                }
             };
-            load.pool.connect(protocol.address(), client)?;
+            load.pool.connect(address, client)?;
             load.await_ready((index + 1).saturating_sub(RAMP))?;
         }
         load.await_ready(total)?;

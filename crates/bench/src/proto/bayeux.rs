@@ -7,6 +7,7 @@ use memchr::memmem;
 use super::http::{Responses, json_text, post};
 use super::ws::{self, Part};
 use super::{Client, Fault, Happening, Io, Protocol};
+use crate::access::Tokens;
 
 /// A long-polling publisher holds no connect; it asks for an empty one so often, which keeps its session alive.
 const KEEP_ALIVE: u32 = 32;
@@ -17,13 +18,22 @@ const PATH: &str = "/bayeux";
 pub(crate) struct Bayeux {
     pub(crate) address: SocketAddr,
     pub(crate) websocket: bool,
+    pub(crate) tokens: Option<Tokens>,
 }
 
 impl Bayeux {
     fn client(&self, channels: &[u16]) -> Box<dyn Client> {
         let host = self.address.to_string();
         let transport = if self.websocket { "websocket" } else { "long-polling" };
-        let session = Session { transport, channels: channels.to_vec(), id: String::new(), ready: false, published: 0 };
+        let ext = self.tokens.as_ref().map(|tokens| format!(r#","ext":{{"token":"{}"}}"#, tokens.next()));
+        let session = Session {
+            transport,
+            ext: ext.unwrap_or_default(),
+            channels: channels.to_vec(),
+            id: String::new(),
+            ready: false,
+            published: 0,
+        };
         if self.websocket {
             Box::new(OverWs { host, reader: ws::Reader::default(), session })
         } else {
@@ -55,6 +65,8 @@ impl Protocol for Bayeux {
 #[derive(Debug)]
 struct Session {
     transport: &'static str,
+    /// The handshake's `ext`, after a comma.
+    ext: String,
     /// None for a publisher.
     channels: Vec<u16>,
     /// The `clientId`.
@@ -66,8 +78,8 @@ struct Session {
 impl Session {
     fn handshake(&self) -> String {
         format!(
-            r#"[{{"id":"1","channel":"/meta/handshake","version":"1.0","minimumVersion":"1.0","supportedConnectionTypes":["{}"]}}]"#,
-            self.transport
+            r#"[{{"id":"1","channel":"/meta/handshake","version":"1.0","minimumVersion":"1.0","supportedConnectionTypes":["{}"]{}}}]"#,
+            self.transport, self.ext
         )
     }
 
@@ -241,7 +253,7 @@ mod tests {
     }
 
     fn polling() -> Bayeux {
-        Bayeux { address: "127.0.0.1:8080".parse().unwrap(), websocket: false }
+        Bayeux { address: "127.0.0.1:8080".parse().unwrap(), websocket: false, tokens: None }
     }
 
     #[test]

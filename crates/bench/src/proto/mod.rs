@@ -1,5 +1,6 @@
 //! The protocols as a load generator speaks them: one small file each, all behind [`Protocol`] and [`Client`].
 
+pub(crate) mod across;
 pub(crate) mod bayeux;
 pub(crate) mod floor;
 pub(crate) mod http;
@@ -77,6 +78,10 @@ pub(crate) trait Protocol {
     fn label(&self) -> String;
     /// Where clients connect to.
     fn address(&self) -> SocketAddr;
+    /// Where publishers connect to.
+    fn publisher_address(&self) -> SocketAddr {
+        self.address()
+    }
     /// A client that subscribes to these channels.
     fn subscriber(&self, channels: &[u16]) -> Box<dyn Client>;
     /// A client that publishes; `channel` is the first it will publish on.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::tail::Tail;
 use super::ws::{self, Part};
 use super::{Client, Fault, Happening, Io, Protocol, channel_name};
+use crate::access::Tokens;
 use crate::stamp::Scanner;
 
 const CONNACK: u8 = 2;
@@ -25,16 +26,22 @@ pub(crate) struct Mqtt {
     level: u8,
     /// Numbers client ids, which must differ.
     next: AtomicU32,
+    tokens: Option<Tokens>,
 }
 
 impl Mqtt {
     pub(crate) fn tcp(address: SocketAddr, qos: u8, level: u8) -> Self {
-        Self { address, websocket: false, qos, level, next: AtomicU32::new(0) }
+        Self { address, websocket: false, qos, level, next: AtomicU32::new(0), tokens: None }
     }
 
     /// At `/mqtt` of an HTTP listener.
     pub(crate) fn websocket(address: SocketAddr, qos: u8, level: u8) -> Self {
         Self { websocket: true, ..Self::tcp(address, qos, level) }
+    }
+
+    /// With a token for every connection.
+    pub(crate) fn with(self, tokens: Option<Tokens>) -> Self {
+        Self { tokens, ..self }
     }
 
     fn client(&self, channels: &[u16]) -> Box<dyn Client> {
@@ -43,6 +50,7 @@ impl Mqtt {
             id: format!("bench-{}-{number}", std::process::id()),
             qos: self.qos,
             level: self.level,
+            token: self.tokens.as_ref().map(Tokens::next),
             channels: channels.to_vec(),
             live: false,
             last_id: 0,
@@ -82,6 +90,8 @@ struct Session {
     id: String,
     qos: u8,
     level: u8,
+    /// Shown as the password.
+    token: Option<String>,
     channels: Vec<u16>,
     /// The handshake is over.
     live: bool,
@@ -92,9 +102,15 @@ struct Session {
 
 impl Client for Session {
     fn open(&mut self, io: &mut Io<'_>) -> Result<(), Fault> {
-        let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', self.level, 2, 0x03, 0xe8];
+        // Clean start; with a token, user name and password too.
+        let flags = if self.token.is_some() { 0b1100_0010 } else { 0b10 };
+        let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', self.level, flags, 0x03, 0xe8];
         self.properties(&mut body);
         text(&self.id, &mut body);
+        if let Some(token) = self.token.take() {
+            text("jwt", &mut body);
+            text(&token, &mut body);
+        }
         packet(0x10, &body, io.out);
         Ok(())
     }

@@ -7,6 +7,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use super::http::{Dechunker, Framing, Responses, head, post};
 use super::tail::Tail;
 use super::{Client, Fault, Happening, Io, Protocol, channel_name};
+use crate::access::Tokens;
 use crate::stamp::Scanner;
 
 /// An SSE server; `{channel}` in a path stands for the percent-encoded channel name.
@@ -15,6 +16,7 @@ pub(crate) struct Sse {
     pub(crate) address: SocketAddr,
     pub(crate) subscribe_path: String,
     pub(crate) publish_path: String,
+    pub(crate) tokens: Option<Tokens>,
 }
 
 impl Sse {
@@ -29,11 +31,17 @@ impl Sse {
         path
     }
 
+    /// The header line of a connection's token.
+    fn shown(&self) -> String {
+        self.tokens.as_ref().map(|tokens| format!("Authorization: Bearer {}\r\n", tokens.next())).unwrap_or_default()
+    }
+
     fn stream(&self, channels: &[u16], cursor: Option<&str>) -> Stream {
         let cursor = cursor.map(|id| format!("Last-Event-ID: {id}\r\n")).unwrap_or_default();
+        let shown = self.shown();
         let request = format!(
             "GET {} HTTP/1.1\r\nHost: {}\r\nAccept: text/event-stream\r\nCache-Control: no-cache\r\n\
-             User-Agent: ratatosk-bench\r\n{cursor}\r\n",
+             User-Agent: ratatosk-bench\r\n{shown}{cursor}\r\n",
             self.path(channels),
             self.address
         );
@@ -62,6 +70,7 @@ impl Protocol for Sse {
         Box::new(Publisher {
             host: self.address.to_string(),
             path: self.publish_path.clone(),
+            headers: format!("Content-Type: text/plain\r\n{}", self.shown()),
             responses: Responses::default(),
         })
     }
@@ -140,6 +149,7 @@ impl Client for Stream {
 struct Publisher {
     host: String,
     path: String,
+    headers: String,
     responses: Responses,
 }
 
@@ -165,7 +175,7 @@ impl Client for Publisher {
 
     fn publish(&mut self, channel: u16, payload: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
         let path = self.path.replace("{channel}", &encoded(channel));
-        post(&self.host, &path, "Content-Type: text/plain\r\n", payload, out);
+        post(&self.host, &path, &self.headers, payload, out);
         Ok(())
     }
 }
@@ -181,6 +191,7 @@ mod tests {
             address: "127.0.0.1:8080".parse().unwrap(),
             subscribe_path: "/sse?channel={channel}".to_owned(),
             publish_path: "/publish?channel={channel}".to_owned(),
+            tokens: None,
         }
     }
 

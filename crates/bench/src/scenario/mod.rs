@@ -9,11 +9,12 @@ mod traffic;
 
 use anyhow::{Context, Result, bail};
 
+use crate::access::Tokens;
 use crate::args::{BenchArgs, Kind, Scenario};
 use crate::cores::Cores;
 use crate::engine::load::{Load, Pace, Plan};
 use crate::meter::Processes;
-use crate::proto::{Protocol, bayeux, mqtt, pusher, sse};
+use crate::proto::{Protocol, across, bayeux, mqtt, pusher, sse};
 use crate::report::{Printer, Row};
 use crate::server::{FloorProcess, Server};
 
@@ -29,6 +30,8 @@ pub(crate) struct Bench {
     /// Connections a process may have here.
     limit: usize,
     app: pusher::App,
+    /// What connections show, where the server judges.
+    tokens: Option<Tokens>,
     failed: bool,
 }
 
@@ -40,7 +43,8 @@ impl Bench {
         let joined = if args.join { Some(FloorProcess::start(cores, true)?) } else { None };
         let server = Server::from_args(&args, cores)?;
         let printer = Printer::new(args.json);
-        Ok(Self { args, cores, server, floor, joined, printer, limit, app, failed: false })
+        let tokens = args.rules.map(|_| Tokens::default());
+        Ok(Self { args, cores, server, floor, joined, printer, limit, app, tokens, failed: false })
     }
 
     /// Runs what the arguments ask for; answers whether every figure could be taken.
@@ -51,6 +55,7 @@ impl Bench {
         }
         for protocol in self.chosen() {
             self.server.await_listening(protocol.address())?;
+            self.server.await_listening(protocol.publisher_address())?;
             self.attempt(self.args.scenario, protocol.as_ref());
         }
         Ok(!self.failed)
@@ -88,22 +93,32 @@ impl Bench {
         chosen
     }
 
+    /// Subscribers of this kind, with publishers of theirs or of the kind that was asked for.
     fn protocol(&self, kind: Kind, qos: u8) -> Box<dyn Protocol> {
-        let (http, mqtt) = (self.server.http, self.server.mqtt);
+        let to = self.plain(kind, qos);
+        match self.args.publish_protocol.filter(|from| *from != kind) {
+            Some(from) => Box::new(across::Across { from: self.plain(from, qos), to }),
+            None => to,
+        }
+    }
+
+    fn plain(&self, kind: Kind, qos: u8) -> Box<dyn Protocol> {
+        let (http, mqtt, tokens) = (self.server.http, self.server.mqtt, self.tokens.clone());
         match kind {
             Kind::Sse => Box::new(sse::Sse {
                 address: http,
                 subscribe_path: self.args.subscribe_path.clone(),
                 publish_path: self.args.publish_path.clone(),
+                tokens,
             }),
-            Kind::Mqtt => Box::new(mqtt::Mqtt::tcp(mqtt, qos, self.args.mqtt_version)),
-            Kind::MqttWs => Box::new(mqtt::Mqtt::websocket(http, qos, self.args.mqtt_version)),
+            Kind::Mqtt => Box::new(mqtt::Mqtt::tcp(mqtt, qos, self.args.mqtt_version).with(tokens)),
+            Kind::MqttWs => Box::new(mqtt::Mqtt::websocket(http, qos, self.args.mqtt_version).with(tokens)),
             Kind::Pusher => Box::new(pusher::Pusher { address: http, client_events: false, app: self.app.clone() }),
             Kind::PusherClient => {
                 Box::new(pusher::Pusher { address: http, client_events: true, app: self.app.clone() })
             }
-            Kind::Bayeux => Box::new(bayeux::Bayeux { address: http, websocket: false }),
-            Kind::BayeuxWs => Box::new(bayeux::Bayeux { address: http, websocket: true }),
+            Kind::Bayeux => Box::new(bayeux::Bayeux { address: http, websocket: false, tokens }),
+            Kind::BayeuxWs => Box::new(bayeux::Bayeux { address: http, websocket: true, tokens }),
         }
     }
 

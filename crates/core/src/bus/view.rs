@@ -124,6 +124,11 @@ impl Bus {
         cores.truncate(limit);
         cores.iter().map(|core| info(core)).collect()
     }
+
+    /// Every client's session.
+    pub(crate) fn client_cores(&self) -> Vec<Arc<SessionCore>> {
+        self.0.sessions.pin().values().filter(|core| core.config.is_client).cloned().collect()
+    }
 }
 
 pub(super) fn info(core: &SessionCore) -> SessionInfo {

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use super::{Connector, Message};
 use crate::stats::Stats;
 
-/// A set of a message's parts beside channel and payload.
+/// A set of a message's parts beside its channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Fields(u8);
 
 /// Their names in metrics, by bit.
-const NAMES: [&str; 6] = ["event", "properties", "content_type", "reply_to", "correlation", "expiry"];
+const NAMES: [&str; 7] = ["event", "properties", "content_type", "reply_to", "correlation", "expiry", "payload"];
 
 impl Fields {
     /// No part.
@@ -27,8 +27,10 @@ impl Fields {
     pub const CORRELATION: Self = Self(16);
     /// When the message's life ends.
     pub const EXPIRY: Self = Self(32);
+    /// The payload, to the last byte.
+    pub const PAYLOAD: Self = Self(64);
     /// Every part.
-    pub const ALL: Self = Self(63);
+    pub const ALL: Self = Self(127);
 
     /// The parts of either set.
     #[must_use]
@@ -71,9 +73,9 @@ impl Message {
     #[must_use]
     pub fn fields(&self) -> Fields {
         let part = |there: bool, field: Fields| if there { field } else { Fields::NONE };
-        let expiry = part(self.expires.is_some(), Fields::EXPIRY);
-        self.extras().map_or(expiry, |extras| {
-            expiry
+        let always = Fields::PAYLOAD.and(part(self.expires.is_some(), Fields::EXPIRY));
+        self.extras().map_or(always, |extras| {
+            always
                 .and(part(extras.event.is_some(), Fields::EVENT))
                 .and(part(!extras.properties.is_empty(), Fields::PROPERTIES))
                 .and(part(extras.content_type.is_some(), Fields::CONTENT_TYPE))
@@ -112,7 +114,7 @@ mod tests {
         publication.expiry = Some(Duration::from_secs(9));
         let message = Message::new(publication, (SystemTime::now(), Instant::now()));
         for carried in [Fields::EVENT, Fields::NONE, Fields::NONE] {
-            message.count_losses(other, carried, &stats);
+            message.count_losses(other, carried.and(Fields::PAYLOAD), &stats);
         }
         message.count_losses(one, Fields::ALL, &stats);
         let losses: Vec<_> = stats.losses().into_iter().map(|(_, to, field, count)| (to, field, count)).collect();
@@ -120,9 +122,10 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_message_loses_nothing() {
+    fn a_plain_message_has_its_payload_to_lose() {
         let publication = Publication::new(Channel::new("a").unwrap(), "x", Origin::gateway());
         let message = Message::new(publication, (SystemTime::now(), Instant::now()));
-        assert!(message.fields().is_empty());
+        assert_eq!(message.fields(), Fields::PAYLOAD);
+        assert_eq!(Fields::ALL.names().count(), NAMES.len());
     }
 }

@@ -32,6 +32,14 @@ const EMPTY: Duration = Duration::from_secs(60);
 struct Delta {
     joined: BTreeSet<Arc<str>>,
     left: BTreeSet<Arc<str>>,
+    /// Whether it is told even if nobody came or went: its rule has changed.
+    again: bool,
+}
+
+impl Delta {
+    fn is_empty(&self) -> bool {
+        self.joined.is_empty() && self.left.is_empty() && !self.again
+    }
 }
 
 /// Changes that wait to be told.
@@ -45,27 +53,35 @@ pub(crate) struct News {
 impl News {
     pub(super) fn came(&self, channel: &Channel, user: &Arc<str>, published: bool) {
         if published {
-            let mut pending = self.pending.lock();
-            let delta = pending.entry(channel.clone()).or_default();
-            // Who left and came back within a window never was away.
-            if !delta.left.remove(user) {
-                delta.joined.insert(user.clone());
-            }
-            drop(pending);
-            self.arrived.notify_one();
+            self.note(channel, |delta| {
+                // Who left and came back within a window never was away.
+                if !delta.left.remove(user) {
+                    delta.joined.insert(user.clone());
+                }
+            });
         }
     }
 
     pub(super) fn left(&self, channel: &Channel, user: &Arc<str>, published: bool) {
         if published {
-            let mut pending = self.pending.lock();
-            let delta = pending.entry(channel.clone()).or_default();
-            if !delta.joined.remove(user) {
-                delta.left.insert(user.clone());
-            }
-            drop(pending);
-            self.arrived.notify_one();
+            self.note(channel, |delta| {
+                if !delta.joined.remove(user) {
+                    delta.left.insert(user.clone());
+                }
+            });
         }
+    }
+
+    /// The rosters of these channels are told anew, as the rules in force want it.
+    pub(super) fn again(&self, channels: Vec<Channel>) {
+        channels.iter().for_each(|channel| self.note(channel, |delta| delta.again = true));
+    }
+
+    fn note(&self, channel: &Channel, change: impl FnOnce(&mut Delta)) {
+        let mut pending = self.pending.lock();
+        change(pending.entry(channel.clone()).or_default());
+        drop(pending);
+        self.arrived.notify_one();
     }
 
     pub(crate) fn close(&self) {
@@ -85,7 +101,7 @@ pub(crate) async fn tell(bus: Bus) {
         tokio::time::sleep(WINDOW).await;
         let pending = std::mem::take(&mut *news.pending.lock());
         for (channel, delta) in pending {
-            if delta.joined.is_empty() && delta.left.is_empty() {
+            if delta.is_empty() {
                 continue;
             }
             bus.admission().await;
@@ -97,6 +113,18 @@ pub(crate) async fn tell(bus: Bus) {
 fn publish(bus: &Bus, channel: &Channel, delta: &Delta) {
     // A name so long that it has no room for the prefix has no such channel.
     let Ok(about) = Channel::new(format!("$presence/{channel}")) else { return };
+    let mut publication = if bus.rules().of(channel).presence {
+        told(bus, channel, about, delta)
+    } else {
+        // Rules have changed: what was kept is not kept up any more.
+        Publication::new(about, "", Origin::gateway())
+    };
+    publication.retain = true;
+    // The gateway's own messages are refused by nobody.
+    let _ = bus.publish(publication);
+}
+
+fn told(bus: &Bus, channel: &Channel, about: Channel, delta: &Delta) -> Publication {
     let (count, users) = bus.presence().read(channel, |roster| {
         (roster.len(), roster.users().take(LISTED).map(|user| shown(&user)).collect::<Vec<Value>>())
     });
@@ -107,10 +135,9 @@ fn publish(bus: &Bus, channel: &Channel, delta: &Delta) {
         "joined": names(&delta.joined),
         "left": names(&delta.left),
     });
-    let mut publication = Publication::new(about, news.to_string(), Origin::gateway()).retained(true);
+    let mut publication = Publication::new(about, news.to_string(), Origin::gateway());
     publication.expiry = (count == 0).then_some(EMPTY);
-    // The gateway's own messages are refused by nobody.
-    let _ = bus.publish(publication);
+    publication
 }
 
 fn names(users: &BTreeSet<Arc<str>>) -> Vec<&str> {

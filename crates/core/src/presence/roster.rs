@@ -62,6 +62,9 @@ impl Roster {
     ) -> Result<bool, Full> {
         if let Some(entry) = self.users.get_mut(&member.user) {
             entry.sessions.insert(session, connector);
+            if entry.info.is_none() {
+                entry.info.clone_from(&member.info);
+            }
             return Ok(false);
         }
         if self.users.len() >= most {

@@ -77,6 +77,6 @@ impl ClientSide for MqttClient {
     }
 
     fn carries(&self) -> Fields {
-        if self.options.version.is_v5() { Fields::ALL } else { Fields::NONE }
+        crate::mapping::carries(self.options.version.is_v5())
     }
 }

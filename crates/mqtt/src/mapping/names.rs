@@ -110,6 +110,7 @@ fn reads_as_escape(mut after: &str) -> bool {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
     use proptest::prelude::*;
+    use ratatosk_testkit::names::{Names, cases};
 
     use super::*;
 
@@ -162,6 +163,29 @@ mod tests {
         assert_eq!(of_filter(&Filter::new("a+b/+/#").unwrap()).unwrap(), "a%2Bb/+/#");
         assert!(filter("a/%2B").is_none() && filter("%23").is_none());
         assert_eq!(filter("a/100%").unwrap().as_str(), "a/100%");
+    }
+
+    const NAMES: &[&str] = &["%", "+", "#", "2B", "23", "25", "%25", "%2B", "2", "5", "/", "é", "a", "%2b", "$"];
+    const TOPICS: &[&str] = &["%", "2B", "23", "25", "%25", "%2B", "2", "5", "/", "é", "a", "%2b", "$"];
+
+    #[test]
+    fn a_million_names_have_topics_of_their_own() {
+        let mut names = Names::new(NAMES);
+        for _ in 0..cases() {
+            let name = names.next_name();
+            let topic = written(name);
+            assert!(!topic.contains(['+', '#']), "{topic}");
+            assert_eq!(named(&topic), name, "{topic}");
+        }
+    }
+
+    #[test]
+    fn a_million_topics_have_names_of_their_own() {
+        let mut topics = Names::only(TOPICS);
+        for _ in 0..cases() {
+            let topic = topics.next_name();
+            assert_eq!(written(&named(topic)), topic);
+        }
     }
 
     proptest! {

@@ -176,9 +176,7 @@ impl State {
             let clear = self.outlet.is_clear() && !self.is_held();
             for (message, grant) in run.iter() {
                 let Some(message) = &self.marked(shared, message) else { continue };
-                if !self.machine.is_v5() {
-                    mapping::count_loss(message, shared.bus.stats());
-                }
+                mapping::count_loss(message, self.machine.is_v5(), shared.bus.stats());
                 let mut copies = |item| {
                     let room = clear && scratch.len() < GATHER;
                     self.machine.deliver(item, now, room, scratch, &mut tally);
@@ -359,9 +357,7 @@ fn is_plain(message: &Message, grant: &Grant, kind: TemplateKind, max_packet: u3
 }
 
 fn encode(shared: &Shared, kind: TemplateKind, message: &Message) -> Bytes {
-    if matches!(kind, TemplateKind::V3Qos0 | TemplateKind::V3Acked) {
-        mapping::count_loss(message, shared.bus.stats());
-    }
+    mapping::count_loss(message, matches!(kind, TemplateKind::V5Qos0 | TemplateKind::V5Acked), shared.bus.stats());
     mapping::encode(kind, message)
 }
 

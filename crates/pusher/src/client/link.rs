@@ -19,6 +19,7 @@ use super::{
     subscriptions::{Stage, Subscriptions},
 };
 use crate::{
+    mapping::DEFAULT_EVENT,
     payload,
     proto::{
         ask,
@@ -388,7 +389,7 @@ impl<'a> Link<'a> {
             false => payload::of(data),
         };
         let mut inbound = Inbound::new(channel, bytes);
-        if event != "message" {
+        if event != DEFAULT_EVENT {
             inbound.extras.get_or_insert_default().event = Some(event.into());
         }
         if let Some(user_id) = user_id {

@@ -75,6 +75,6 @@ impl ClientSide for PusherClient {
     }
 
     fn carries(&self) -> Fields {
-        Fields::EVENT
+        crate::mapping::CARRIES
     }
 }

@@ -3,6 +3,7 @@
 use ratatosk_core::{Kind as Payload, Message};
 
 use super::subscriptions::{Stage, Subscriptions, wire_name};
+use crate::mapping::DEFAULT_EVENT;
 use crate::payload;
 use crate::proto::{
     command::Data,
@@ -13,8 +14,6 @@ use crate::proto::{
 pub(super) const MAX_DATA: usize = 10 * 1024;
 /// Characters of an event's name that every server takes.
 const MAX_EVENT: usize = 200;
-/// The event of a message that has none of its own.
-const DEFAULT_EVENT: &str = "message";
 
 /// Which way a message goes.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -127,6 +127,7 @@ fn push_hex(out: &mut String, nibble: u32) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use ratatosk_testkit::names::{Names, cases};
 
     #[test]
     fn the_table_of_the_contract() {
@@ -178,6 +179,34 @@ mod tests {
         ] {
             assert_eq!(pusher_name(channel), name, "writing {channel:?}");
             assert_eq!(channel_name(name), channel, "reading {name:?}");
+        }
+    }
+
+    const CHANNELS: &[&str] =
+        &["=", "3D", "2E", "x", "E9", ";", "/", ".", "é", "😀", "=3D", "=2E", "=x", "0", "10FFFF", "a", "41", "20"];
+    const NAMES: &[&str] = &[
+        "=", "3D", "2E", "x", "E9", ";", ".", "=3D", "=2E", "=x", "0", "10FFFF", "a", "41", "20", "D800", "-", "@", ",",
+    ];
+
+    #[test]
+    fn a_million_channels_have_names_of_their_own() {
+        let mut names = Names::new(CHANNELS);
+        for _ in 0..cases() {
+            let channel = names.next_name();
+            let name = pusher_name(channel);
+            assert!(name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-=@,.;".contains(&b)), "{channel:?} {name}");
+            assert_eq!(channel_name(&name), channel, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_million_names_have_channels_of_their_own() {
+        let mut names = Names::only(NAMES);
+        for _ in 0..cases() {
+            let name = names.next_name();
+            let channel = channel_name(name);
+            assert!(!channel.is_empty() && !channel.contains('\0'), "{name}");
+            assert_eq!(pusher_name(&channel), name, "{channel:?}");
         }
     }
 

@@ -8,7 +8,7 @@ use ratatosk_core::{Connector, Fields, Form, Kind, Message, stats::Stats};
 
 use super::packet;
 use crate::{
-    mapping::Names,
+    mapping::{CARRIES, DEFAULT_EVENT, Names},
     payload,
     proto::{
         command::Data,
@@ -19,9 +19,6 @@ use crate::{
 
 /// The form of every application that shares the bus's names.
 static SHARED: LazyLock<Form> = LazyLock::new(|| Form::register("pusher.event"));
-
-/// The event of a message that names none, or one that only Pusher itself may send.
-const DEFAULT_EVENT: &str = "message";
 
 /// The mark of a client event whose data was not a string.
 pub(super) const JSON: &str = "application/json";
@@ -59,9 +56,10 @@ impl Frame for EventFrame {
     }
 
     fn encode(&self, message: &Message) -> Bytes {
-        // An event's name is all that Pusher has a place for, and not for one of its own.
-        let named = message.event().is_some_and(|event| !is_reserved_event(event));
-        message.count_losses(self.connector, if named { Fields::EVENT } else { Fields::NONE }, &self.stats);
+        // A name of one of Pusher's own events is for Pusher alone.
+        let own = message.event().is_some_and(is_reserved_event);
+        let carried = if own { CARRIES.without(Fields::EVENT) } else { CARRIES };
+        message.count_losses(self.connector, carried, &self.stats);
         self.text(message).map_or_else(Bytes::new, |text| packet::text_frame(&text).0)
     }
 }

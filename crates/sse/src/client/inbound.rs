@@ -12,6 +12,7 @@ use ratatosk_core::Channel;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 /// What an event is for the bus.
 #[derive(Debug)]
@@ -76,6 +77,12 @@ struct Envelope<'a> {
     #[serde(default)]
     retained: bool,
     #[serde(default)]
+    retain: bool,
+    #[serde(default)]
+    time: Option<u64>,
+    #[serde(default)]
+    expires: Option<u64>,
+    #[serde(default)]
     properties: Vec<(Arc<str>, Arc<str>)>,
     #[serde(default)]
     content_type: Option<Arc<str>>,
@@ -91,7 +98,8 @@ fn envelope(text: &str) -> Option<Inbound> {
     let envelope: Envelope<'_> = serde_json::from_str(text).ok()?;
     let payload = payload(envelope.data.get(), envelope.encoding.as_deref())?;
     let mut inbound = Inbound::new(Channel::new(envelope.channel).ok()?, payload);
-    inbound.retain = envelope.retained;
+    inbound.retain = envelope.retained || envelope.retain;
+    inbound.expiry = envelope.expires.map(|at| left(at, envelope.time));
     inbound.hops = envelope.hops;
     let extras = ratatosk_core::message::Extras {
         content_type: envelope.content_type,
@@ -103,6 +111,13 @@ fn envelope(text: &str) -> Option<Inbound> {
     };
     inbound.extras = (extras != Default::default()).then(|| Box::new(extras));
     Some(inbound)
+}
+
+/// What is left of a message's life: what our clock says, but no more than it had when it was published, by theirs.
+fn left(expires_ms: u64, published_ms: Option<u64>) -> Duration {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let life = published_ms.map_or(u64::MAX, |from| expires_ms.saturating_sub(from));
+    Duration::from_millis(expires_ms).saturating_sub(now).min(Duration::from_millis(life))
 }
 
 /// JSON stays the text it is, a string is its bare text (CONTRACT 5), base64 its bytes.
@@ -183,6 +198,18 @@ mod tests {
             (extras.event.as_deref(), extras.properties.len(), extras.correlation.as_deref()),
             (Some("E"), 2, Some(&[1, 2][..]))
         );
+    }
+
+    #[test]
+    fn a_life_is_no_longer_than_it_was() {
+        let ms =
+            |at: SystemTime| u64::try_from(at.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis()).unwrap();
+        let now = ms(SystemTime::now());
+        let minute = Duration::from_secs(60);
+        assert_eq!(left(now + 120_000, Some(now + 60_000)), minute, "their clock is ahead");
+        assert!(left(now + 60_000, Some(now - 60_000)) <= minute, "it is kept for a minute already");
+        assert!(left(now + 60_000, None) <= minute);
+        assert_eq!(left(now - 1, Some(now - 60_000)), Duration::ZERO);
     }
 
     #[test]

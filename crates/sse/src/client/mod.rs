@@ -19,6 +19,7 @@ pub use settings::SetupError;
 
 use crate::config::SseUpstreamConfig;
 use ratatosk_connector::upstream::{ClientSide, Ended, Port};
+use ratatosk_core::Fields;
 use settings::Settings;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,6 +54,14 @@ impl SseClient {
         Settings::new(url, config).map(drop)
     }
 
+    /// What a server with this configuration is told of a message that is sent to it.
+    ///
+    /// # Errors
+    /// As [`SseClient::check`].
+    pub fn carries(url: &url::Url, config: &SseUpstreamConfig) -> Result<Fields, SetupError> {
+        Ok(Settings::new(url, config)?.carries())
+    }
+
     /// What an operator may see of the stream, also while it is down.
     #[must_use]
     pub fn facts(&self) -> Arc<FactsCell> {
@@ -63,5 +72,9 @@ impl SseClient {
 impl ClientSide for SseClient {
     async fn attempt(&mut self, port: &mut Port) -> Ended {
         attempt::run(self, port).await
+    }
+
+    fn carries(&self) -> Fields {
+        self.settings.carries()
     }
 }

@@ -2,14 +2,16 @@
 
 use super::answer;
 use super::settings::{Publish, Settings};
+use super::template::Template;
 use crate::config::SsePublishPreset;
 use base64::Engine as _;
 use http::{HeaderValue, StatusCode, header};
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use ratatosk_connector::upstream::{Ended, Outbound, Token, hops};
 use ratatosk_core::stats::DropReason;
-use ratatosk_core::{Kind, Message, trace};
+use ratatosk_core::{Fields, Kind, Message, trace};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What became of a message.
 #[derive(Debug)]
@@ -107,6 +109,37 @@ fn add_query(url: &mut url::Url, outbound: &Outbound, event: &str) {
     }
     if outbound.retain {
         query.append_pair("retain", "true");
+    }
+    if let Some(left) = outbound.message.remaining(Instant::now()) {
+        query.append_pair("expiry", &format!("{}ms", left.as_millis().max(1)));
+    }
+    // What it has a header for is sent there.
+    for (name, value) in outbound.message.properties().iter().filter(|(name, _)| !trace::HEADERS.contains(&&**name)) {
+        query.append_pair(&format!("property.{name}"), value);
+    }
+    if let Some(reply_to) = &outbound.reply_to {
+        query.append_pair("reply_to", reply_to.as_str());
+    }
+    if let Some(correlation) = outbound.message.extras().and_then(|extras| extras.correlation.as_deref()) {
+        query.append_pair("correlation", &base64::engine::general_purpose::STANDARD.encode(correlation));
+    }
+}
+
+impl Publish {
+    /// What a request tells of a message.
+    pub(super) fn carries(&self) -> Fields {
+        let part = |there: bool, field: Fields| if there { field } else { Fields::NONE };
+        let event = |template: &Template| part(template.mentions(&["event", "event_json"]), Fields::EVENT);
+        let types = part(!self.headers.contains_key(header::CONTENT_TYPE), Fields::CONTENT_TYPE);
+        match (self.preset, &self.body) {
+            (SsePublishPreset::Ratatosk, _) => Fields::ALL,
+            (SsePublishPreset::Mercure, _) => Fields::EVENT.and(Fields::PAYLOAD),
+            (SsePublishPreset::Raw, None) => event(&self.url).and(types).and(Fields::PAYLOAD),
+            (SsePublishPreset::Raw, Some(body)) => {
+                let payload = part(body.mentions(&["payload", "payload_json"]), Fields::PAYLOAD);
+                event(&self.url).and(event(body)).and(payload)
+            }
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use crate::config::{SseMethod, SsePublishConfig, SsePublishPreset, SseUpstreamCo
 use crate::proto::parser::Limits;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use ratatosk_connector::config_types::Secret;
+use ratatosk_core::Fields;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use url::Url;
@@ -91,6 +92,11 @@ impl Settings {
             confidential: !config.headers.is_empty(),
             url,
         })
+    }
+
+    /// What the far server is told of a message. Where nothing is sent, nothing is lost.
+    pub(super) fn carries(&self) -> Fields {
+        self.publish.as_ref().map_or(Fields::ALL, Publish::carries)
     }
 }
 

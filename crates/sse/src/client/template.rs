@@ -36,6 +36,11 @@ impl Template {
         Ok(Self(parts))
     }
 
+    /// Whether one of these placeholders stands in it.
+    pub(super) fn mentions(&self, places: &[&str]) -> bool {
+        self.0.iter().any(|part| matches!(part, Part::Place(name) if places.contains(&name.as_str())))
+    }
+
     /// Fills it in: `value` appends what stands for a placeholder.
     pub(super) fn fill(&self, mut value: impl FnMut(&str, &mut Vec<u8>)) -> Vec<u8> {
         let mut out = Vec::new();

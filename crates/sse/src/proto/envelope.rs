@@ -53,6 +53,10 @@ pub struct Envelope<'a> {
     pub cursor: Option<&'a str>,
     /// This is a last value from before the subscription; written only when true.
     pub retained: bool,
+    /// This is live, and its publisher wants it kept as last value; written only when true.
+    pub retain: bool,
+    /// When it stops being of use: milliseconds since 1970.
+    pub expires_ms: Option<u64>,
     /// User properties in order; written only when there are some.
     pub properties: &'a [(Arc<str>, Arc<str>)],
     /// The user who published it.
@@ -79,6 +83,8 @@ impl<'a> Envelope<'a> {
             event: None,
             cursor: None,
             retained: false,
+            retain: false,
+            expires_ms: None,
             properties: &[],
             user: None,
             content_type: None,
@@ -152,6 +158,13 @@ impl<'a> Envelope<'a> {
         }
         if self.retained {
             out.put_slice(b",\"retained\":true");
+        }
+        if self.retain {
+            out.put_slice(b",\"retain\":true");
+        }
+        if let Some(expires) = self.expires_ms {
+            out.put_slice(b",\"expires\":");
+            put_number(out, expires);
         }
         if !self.properties.is_empty() {
             out.put_slice(b",\"properties\":");
@@ -247,6 +260,8 @@ mod tests {
         let mut envelope = Envelope::new("a\"b", "e.1", 0, Data::Text("x"));
         envelope.event = Some("tick\n");
         envelope.retained = true;
+        envelope.retain = true;
+        envelope.expires_ms = Some(7000);
         let properties = [("k".into(), "1".into()), ("k".into(), "2".into())];
         envelope.properties = &properties;
         envelope.user = Some("ann");
@@ -258,7 +273,8 @@ mod tests {
         assert_eq!(
             json(&envelope),
             serde_json::json!({"channel": "a\"b", "id": "e.1", "time": 0, "data": "x", "event": "tick\n", "user": "ann",
-                "content_type": "text/plain", "reply_to": "r/1", "correlation": "AQI=", "retained": true,
+                "content_type": "text/plain", "reply_to": "r/1", "correlation": "AQI=", "retained": true, "retain": true,
+                "expires": 7000,
                 "properties": [["k", "1"], ["k", "2"]],
                 "hops": ["one", "two"]})
         );

@@ -1,4 +1,7 @@
 //! `POST /publish?channel=NAME[&event=E][&retain=true]`: any body becomes a message.
+//!
+//! What else a message may say of itself can be asked for, too: `expiry=30s`, `property.NAME=VALUE` (any number of them, in order),
+//! `reply_to=CHANNEL`, `correlation=BASE64`.
 
 use std::sync::Arc;
 
@@ -6,17 +9,23 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
+use base64::Engine as _;
 use bytes::Bytes;
 use http::{StatusCode, header, request::Parts};
 use ratatosk_connector::{
     access::Visitor,
+    config_types::Duration,
     http::{Problem, trace_context},
     limits::{Limit, Pressure},
     upstream::hops,
 };
 use ratatosk_core::{Channel, Origin, Publication, PublishError, stats::DropReason};
 
-use super::{Server, foreign_origin, query::check_encoding, refuse, token};
+use super::{
+    Server, foreign_origin,
+    query::{bad_option, check_encoding},
+    refuse, token,
+};
 
 /// A body of which a read buffer holds little else.
 const LONG: usize = 64 << 10;
@@ -88,25 +97,7 @@ fn own(body: Bytes) -> Bytes {
 
 /// All of a publication but its payload.
 fn head(server: &Server, parts: &Parts) -> Result<Publication, Problem> {
-    let (mut channel, mut event, mut retain) = (None, None, false);
-    let query = parts.uri.query().unwrap_or_default();
-    check_encoding(query)?;
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        match &*name {
-            "channel" => channel = Some(value.into_owned()),
-            "event" if !value.is_empty() => event = Some(value.into_owned()),
-            "retain" => retain = flag("retain", &value)?,
-            _ => {}
-        }
-    }
-    let Some(channel) = channel else {
-        let detail = "name where to, as in `/publish?channel=sensors/kitchen/temp`";
-        return Err(Problem::bad_request("no-channel", "The request names no channel", detail));
-    };
-    let mut publication = Publication::new(name(&channel)?, "", Origin::connector(server.0.http)).retained(retain);
-    if let Some(event) = event {
-        publication = publication.with_event(event);
-    }
+    let mut publication = asked(parts.uri.query().unwrap_or_default(), Origin::connector(server.0.http))?;
     let text = |header: header::HeaderName| parts.headers.get(header).and_then(|value| value.to_str().ok());
     if let Some(content_type) = text(header::CONTENT_TYPE).filter(|mime| *mime != NO_TYPE) {
         publication.extras_mut().content_type = Some(content_type.into());
@@ -119,6 +110,44 @@ fn head(server: &Server, parts: &Parts) -> Result<Publication, Problem> {
         publication.extras_mut().properties = context;
     }
     Ok(publication)
+}
+
+/// What the query asks for.
+fn asked(query: &str, origin: Origin) -> Result<Publication, Problem> {
+    check_encoding(query)?;
+    let pairs = || form_urlencoded::parse(query.as_bytes());
+    let Some((_, channel)) = pairs().filter(|(key, _)| key == "channel").last() else {
+        let detail = "name where to, as in `/publish?channel=sensors/kitchen/temp`";
+        return Err(Problem::bad_request("no-channel", "The request names no channel", detail));
+    };
+    let mut publication = Publication::new(name(&channel)?, "", origin);
+    for (key, value) in pairs() {
+        match &*key {
+            "event" if !value.is_empty() => publication.extras_mut().event = Some((*value).into()),
+            "retain" => publication.retain = flag("retain", &value)?,
+            "expiry" => publication.expiry = Some(expiry(&value)?),
+            "reply_to" => publication.extras_mut().reply_to = Some(name(&value)?),
+            "correlation" => publication.extras_mut().correlation = Some(correlation(&value)?),
+            other => {
+                if let Some(property) = other.strip_prefix("property.") {
+                    publication.extras_mut().properties.push((property.into(), (*value).into()));
+                }
+            }
+        }
+    }
+    Ok(publication)
+}
+
+/// `30s`, `1m 30s`, or seconds as a plain number.
+fn expiry(value: &str) -> Result<std::time::Duration, Problem> {
+    let seconds = value.parse().ok().and_then(|seconds| std::time::Duration::try_from_secs_f64(seconds).ok());
+    let life = seconds.or_else(|| value.parse().ok().map(Duration::get)).filter(|life| !life.is_zero());
+    life.ok_or_else(|| bad_option(format!("`expiry` is a length of time, as in `30s`, not {value:?}")))
+}
+
+fn correlation(value: &str) -> Result<Bytes, Problem> {
+    let bytes = base64::engine::general_purpose::STANDARD.decode(value);
+    bytes.map(Bytes::from).map_err(|error| bad_option(format!("`correlation` is no base64: {error}")))
 }
 
 fn name(text: &str) -> Result<Channel, Problem> {
@@ -134,10 +163,7 @@ fn flag(name: &str, value: &str) -> Result<bool, Problem> {
     match value {
         "true" | "1" | "" => Ok(true),
         "false" | "0" => Ok(false),
-        other => {
-            let detail = format!("`{name}` is `true` or `false`, not {other:?}");
-            Err(Problem::bad_request("bad-option", "An option has a value that is not known", detail))
-        }
+        other => Err(bad_option(format!("`{name}` is `true` or `false`, not {other:?}"))),
     }
 }
 
@@ -152,5 +178,40 @@ fn refused(error: PublishError) -> Problem {
         PublishError::Loop => {
             Problem::new(StatusCode::LOOP_DETECTED, "loop", "The message came back to where it was", error.to_string())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    fn read(query: &str) -> Result<Publication, Problem> {
+        asked(query, Origin::gateway())
+    }
+
+    #[test]
+    fn all_that_a_message_may_say_is_read_from_the_query() {
+        let query = "channel=a/b&event=alarm&retain=true&expiry=90&property.unit=C&property.unit=K&property.a%3Db=&reply_to=r/1\
+            &correlation=AAE%3D&_=123";
+        let publication = read(query).unwrap();
+        let extras = publication.extras.unwrap();
+        let properties: Vec<(&str, &str)> = extras.properties.iter().map(|(name, value)| (&**name, &**value)).collect();
+        assert_eq!(properties, [("unit", "C"), ("unit", "K"), ("a=b", "")]);
+        assert_eq!((publication.channel.as_str(), publication.retain), ("a/b", true));
+        assert_eq!(publication.expiry, Some(std::time::Duration::from_secs(90)));
+        assert_eq!((extras.event.as_deref(), extras.reply_to.unwrap().as_str()), (Some("alarm"), "r/1"));
+        assert_eq!(extras.correlation.as_deref(), Some(&[0, 1][..]));
+        assert_eq!(read("channel=a&expiry=1m%2030s").unwrap().expiry, publication.expiry);
+        assert!(read("channel=a").unwrap().extras.is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused() {
+        for bad in ["retain=yes", "expiry=", "expiry=0", "expiry=-1", "expiry=soon", "correlation=%3F"] {
+            assert_eq!(read(&format!("channel=a&{bad}")).unwrap_err().kind, "bad-option", "{bad}");
+        }
+        assert_eq!(read("channel=a&reply_to=%23").unwrap_err().kind, "bad-channel");
+        assert_eq!(read("event=a").unwrap_err().kind, "no-channel");
     }
 }

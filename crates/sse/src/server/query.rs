@@ -116,7 +116,7 @@ fn rate(value: &str) -> Result<Rate, Problem> {
     })
 }
 
-fn bad_option(detail: String) -> Problem {
+pub(super) fn bad_option(detail: String) -> Problem {
     Problem::bad_request("bad-option", "An option has a value that is not known", detail)
 }
 

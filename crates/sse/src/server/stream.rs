@@ -40,7 +40,7 @@ impl Frame for EventFrame {
 
     fn encode(&self, message: &Message) -> Bytes {
         let (stats, connector) = &self.losses;
-        message.count_losses(*connector, self.style.carries(), stats);
+        message.count_losses(*connector, self.style.carries_of(message), stats);
         self.style.encode(&self.epoch, message)
     }
 

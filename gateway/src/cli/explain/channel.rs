@@ -8,17 +8,6 @@ use ratatosk::{
 
 use super::section;
 
-/// What each protocol has no place for, beside the payload and the retained flag (`mapping_loss_total` counts it).
-pub(super) const LOSSES: &str = "
-What a subscriber cannot be told
-  mqtt 5          nothing
-  mqtt 3.1.1      event, properties, content_type, reply_to, correlation, expiry
-  bayeux          event, properties, content_type, reply_to, correlation, expiry; binary payloads become {\"$b64\": ...}
-  pusher          properties, content_type, reply_to, correlation, expiry; binary payloads become {\"$b64\": ...}
-  sse (envelope)  expiry
-  sse (raw)       properties, content_type, reply_to, correlation, expiry; event without events=named
-";
-
 pub(super) fn describe(channel: &Channel, resolved: &Resolved) -> anyhow::Result<String> {
     let mut text = format!("{channel}\n");
     text.push_str(&section("Names", &names(channel, resolved)?));

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Answer, Call, channels::attributes};
 use crate::{
+    mapping::DEFAULT_EVENT,
     payload,
     proto::http::{self, Event, Fault},
     server::app::App,
@@ -79,7 +80,7 @@ async fn publish(call: &Call, event: &Event) -> Result<(), Fault> {
             return Err(Fault { status: 403, message });
         }
     }
-    let name: Arc<str> = event.name.as_str().into();
+    let name: Option<Arc<str>> = Some(event.name.as_str()).filter(|name| *name != DEFAULT_EVENT).map(Into::into);
     let payload = payload::of(&event.data);
     let mut origin = Origin::connector(app.connector);
     if let Some(client) = event.socket_id.as_deref().and_then(|id| app.client(id)) {
@@ -88,7 +89,10 @@ async fn publish(call: &Call, event: &Event) -> Result<(), Fault> {
     }
     for (channel, (written, kind)) in channels.into_iter().zip(&event.channels) {
         app.bus.admission().await;
-        let mut publication = Publication::new(channel, payload.clone(), origin.clone()).with_event(name.clone());
+        let mut publication = Publication::new(channel, payload.clone(), origin.clone());
+        if let Some(name) = &name {
+            publication = publication.with_event(name.clone());
+        }
         if !call.context.is_empty() {
             publication.extras_mut().properties.clone_from(&call.context);
         }

@@ -2,6 +2,7 @@
 
 use super::selector::{Selector, SelectorError};
 use super::update::{Marks, Private};
+use crate::mapping::{MERCURE_CARRIES, bare};
 use crate::proto::control::encode_lost;
 use crate::proto::encoder::{encode_event, encode_retry};
 use bytes::{Bytes, BytesMut};
@@ -102,7 +103,7 @@ impl Frame for UpdateFrame {
     fn encode(&self, message: &Message) -> Bytes {
         // The hub's own properties are what its publishers asked for (id, retry), and read again.
         let own = if message.origin.connector == self.hub { Fields::PROPERTIES } else { Fields::NONE };
-        message.count_losses(self.hub, Fields::EVENT.and(own), &self.stats);
+        message.count_losses(self.hub, MERCURE_CARRIES.and(own).and(bare(&message.payload)), &self.stats);
         let marks = Marks::of(message, self.hub);
         let position = format!("{}.{}", self.epoch, message.seq);
         let mut out = BytesMut::new();
