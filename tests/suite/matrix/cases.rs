@@ -88,7 +88,7 @@ impl Name {
         Self::plain(&canonical, &format!("/{canonical}"), &canonical.replace('/', "."))
     }
 
-    fn as_topic(mut self, topic: &str) -> Self {
+    fn with_topic(mut self, topic: &str) -> Self {
         self.mqtt = topic.into();
         self
     }
@@ -116,11 +116,11 @@ pub(super) fn names() -> Vec<Name> {
         plain("home/salon temp\u{e9}rature", "/home/salon~20temp~xE9~rature", "home.salon=20temp=xE9;rature"),
         plain("App/Models/User/5", "/App/Models/User/5", "App.Models.User.5"),
         plain("device/00:11/rssi", "/device/00~3A11/rssi", "device.00=3A11.rssi"),
-        plain("a+b", "/a~2Bb", "a=2Bb").as_topic("a%2Bb"),
+        plain("a+b", "/a~2Bb", "a=2Bb").with_topic("a%2Bb"),
         plain("private-orders/7", "/private-orders/7", "private-orders.7"),
         plain("a=2Eb", "/a~3D2Eb", "a=3D2Eb"),
         plain("~41/~-", "/~7E41/~7E-", "=7E41.=7E-"),
-        plain("%2B/x", "/~252B/x", "=252B.x").as_topic("%252B/x"),
+        plain("%2B/x", "/~252B/x", "=252B.x").with_topic("%252B/x"),
         plain("meta/x", "/~6Deta/x", "meta.x"),
         plain("service/x", "/~73ervice/x", "service.x"),
         plain("emoji/\u{1f600}", "/emoji/~x1F600~", "emoji.=x1F600;"),
@@ -131,7 +131,7 @@ pub(super) fn names() -> Vec<Name> {
         plain("<b>&amp;\u{2028}", "/~3Cb~3E~26amp~3B~x2028~", "=3Cb=3E=26amp;=x2028;"),
         plain("line\nbreak", "/line~0Abreak", "line=0Abreak"),
         plain(&long, &format!("/{long}"), "").without_pusher(),
-        plain("x/+/y", "/x/~2B/y", "").as_topic("x/%2B/y").without_pusher(),
+        plain("x/+/y", "/x/~2B/y", "").with_topic("x/%2B/y").without_pusher(),
     ]
 }
 
