@@ -7,6 +7,7 @@ use ratatosk_tests::bayeux::{Bayeux, NODE};
 use ratatosk_tests::gateway::binary;
 use ratatosk_tests::http::{fetch, query};
 use ratatosk_tests::mqtt::{Client, Endpoint, Mqtt};
+use ratatosk_tests::ports::free_port;
 use ratatosk_tests::pusher::{Kind, Pusher};
 use ratatosk_tests::{Gateway, Script, SseStream};
 use serde_json::{Value, json};
@@ -454,10 +455,11 @@ async fn other_rules_are_put_in_force_while_it_runs() {
     assert_eq!((publish("users/joe/x").await, publish("news").await), (403, 200));
 }
 
-/// A page of the gateway's own host, with every client in it.
-fn browser(gateway: &Gateway, person: &str, cookie: Option<&str>) -> Script {
+/// A browser at a page of this port, with every client in it.
+fn browser(gateway: &Gateway, page: u16, person: &str, cookie: Option<&str>) -> Script {
     let mut options = json!({
         "url": gateway.url("").trim_end_matches('/'),
+        "pagePort": page,
         "channel": "lab/x",
         "pusherChannel": "private-lab.x",
         "key": "demo-key",
@@ -475,12 +477,13 @@ const CLIENTS: [&str; 4] = ["eventsource", "pusher", "mqtt", "cometd"];
 
 #[tokio::test]
 async fn a_browser_with_rights_reads_by_every_client_and_one_without_by_none() {
-    let gateway = gateway("").await;
+    let pages = [free_port(), free_port(), free_port()];
+    let origins = pages.map(|port| format!("\"http://127.0.0.1:{port}\"")).join(", ");
+    let gateway = gateway(&format!("[http]\ncors_origins = [{origins}]")).await;
     let endpoint = Endpoint::of(&gateway).await;
-    // Of joe, who is staff by his token; eve has a good token and no rights; nobody has none.
-    let joe = token("ann", "1h", &["--group", "staff"]);
-    let eve = token("eve", "1h", &[]);
-    let mut reader = browser(&gateway, "ann", Some(&joe));
+    // Ann is staff, by her token too; eve has a good token and no rights; nobody has none.
+    let (ann, eve) = (token("ann", "1h", &["--group", "staff"]), token("eve", "1h", &[]));
+    let mut reader = browser(&gateway, pages[0], "ann", Some(&ann));
     for client in CLIENTS {
         let told = reader.expect(client).await;
         assert_eq!(told["allowed"], true, "{client}: {told}");
@@ -496,8 +499,8 @@ async fn a_browser_with_rights_reads_by_every_client_and_one_without_by_none() {
     }
     heard.sort_unstable();
     assert_eq!(heard, ["cometd", "eventsource", "mqtt", "pusher"]);
-    for (person, cookie) in [("eve", Some(eve.as_str())), ("nobody", None)] {
-        let mut stranger = browser(&gateway, person, cookie);
+    for (page, person, cookie) in [(pages[1], "eve", Some(eve.as_str())), (pages[2], "nobody", None)] {
+        let mut stranger = browser(&gateway, page, person, cookie);
         for client in CLIENTS {
             let told = stranger.expect(client).await;
             assert_eq!(told["allowed"], false, "{person} by {client}: {told}");

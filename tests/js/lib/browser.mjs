@@ -31,7 +31,7 @@ export async function pageServer (port) {
 }
 
 /**
- * Runs `body({ page, origin, context })` with a page on its own origin. In the page, `emit(event, fields)` reports to the test,
+ * Runs `body({ page, origin, context, browser })` with a page on its own origin. In the page, `emit(event, fields)` reports to the test,
  * and an error that nothing catches fails it.
  */
 export async function inBrowser (body) {
@@ -48,7 +48,7 @@ export async function inBrowser (body) {
     page.on('pageerror', error => emit('error', { message: `in the page: ${error.stack ?? error}` }))
     await page.exposeFunction('emit', (event, fields) => emit(event, fields))
     await page.goto(server.origin)
-    await body({ page, origin: server.origin, context })
+    await body({ page, origin: server.origin, context, browser })
   } finally {
     await browser.close()
     server.close()

@@ -1,7 +1,5 @@
 //! Messages of our subscriptions, on their way to the bus.
 
-use std::time::SystemTime;
-
 use ratatosk_connector::upstream::{Inbound, Port, Taken, hops};
 use ratatosk_core::{Filter, stats::DropReason};
 
@@ -14,6 +12,7 @@ use crate::{
         inbound::text,
         payload::{BINARY_PROPERTY, Payload},
     },
+    server::clock::Clock,
 };
 
 /// Hands a message to the bus, and returns once the engine has it. Its place is remembered for the subscriptions
@@ -51,7 +50,7 @@ fn read(answer: &Answer<'_>) -> Option<Inbound> {
             payload.binary.iter().map(|meta| (BINARY_PROPERTY.into(), meta.to_property().into())).collect();
     }
     if let Some(details) = ext.ratatosk.and_then(Details::read) {
-        (inbound.retain, inbound.expiry) = (details.retain, details.life(SystemTime::now()));
+        (inbound.retain, inbound.expiry) = (details.retain, details.life(Clock::wall()));
         details.enter(inbound.extras.get_or_insert_default());
     }
     Some(inbound)

@@ -8,10 +8,7 @@
 //! A publisher says how long the message may live by `expiry`, in seconds; a subscriber is told by `expires`, in Unix
 //! milliseconds, until when.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ratatosk_core::{Channel, Message, Properties, message::Extras};
@@ -88,15 +85,11 @@ impl Details {
         out.extend(serde_json::to_vec(self).unwrap_or_else(|_| b"null".to_vec()));
     }
 
-    /// How long the message may live from now.
+    /// How long the message may live from `now`, which is in Unix milliseconds.
     #[must_use]
-    pub fn life(&self, now: SystemTime) -> Option<Duration> {
-        let until = |ms| {
-            let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-            Duration::from_millis(ms).saturating_sub(now)
-        };
+    pub fn life(&self, now: u64) -> Option<Duration> {
         let asked = self.expiry.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        asked.or_else(|| self.expires.map(until))
+        asked.or_else(|| self.expires.map(|at| Duration::from_millis(at.saturating_sub(now))))
     }
 
     /// Enters what is said of the message into its rare parts.
@@ -116,8 +109,6 @@ impl Details {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-    use std::time::SystemTime;
-
     use ratatosk_core::{Origin, Publication};
 
     use super::*;
@@ -161,8 +152,7 @@ mod tests {
 
     #[test]
     fn lives_are_told_in_two_ways() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(100);
-        let life = |text: &str| Details::read(&raw(text)).unwrap().life(now);
+        let life = |text: &str| Details::read(&raw(text)).unwrap().life(100_000);
         assert_eq!(life(r#"{"expiry":1.5}"#), Some(Duration::from_millis(1500)));
         assert_eq!(life(r#"{"expires":160000}"#), Some(Duration::from_secs(60)));
         assert_eq!(life(r#"{"expires":1}"#), Some(Duration::ZERO));

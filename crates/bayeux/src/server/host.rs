@@ -1,6 +1,6 @@
 //! What a session's machine can do to the bus.
 
-use std::{sync::Arc, time::SystemTime};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -21,7 +21,7 @@ use crate::{
         replay::Replay,
         reply::string,
     },
-    server::{live::Live, mount::Mount, service::ServiceCall},
+    server::{clock::Clock, live::Live, mount::Mount, service::ServiceCall},
 };
 
 /// What error strings say when a rule does not allow it.
@@ -167,7 +167,7 @@ fn publish(
     }
     if let Some(said) = message.ext().ratatosk {
         let details = Details::read(said).ok_or(Fault::PublishDenied("bad_ext"))?;
-        (publication.retain, publication.expiry) = (details.retain, details.life(SystemTime::now()));
+        (publication.retain, publication.expiry) = (details.retain, details.life(Clock::wall()));
         details.enter(publication.extras_mut());
     }
     match mount.bus.publish(publication) {

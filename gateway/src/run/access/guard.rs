@@ -10,7 +10,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, HeaderValue, StatusCode, Uri, header, uri::PathAndQuery};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header, uri::PathAndQuery};
 use ratatosk_connector::{
     access::{Access, Credentials, HttpCredentials, Refusal, Rights, Visitor},
     http::{Origins, Permit, Problem},
@@ -159,6 +159,17 @@ fn let_go(mut answer: Response, is_too_many: bool) -> Response {
     answer
 }
 
+/// Whether a page's script asks. A browser would show a login of its own to the person before it, and the script would hear nothing.
+fn by_script(headers: &HeaderMap) -> bool {
+    let says = |name: HeaderName, text: &str| {
+        headers.get(name).is_some_and(|value| value.as_bytes().windows(text.len()).any(|part| part == text.as_bytes()))
+    };
+    let mode = HeaderName::from_static("sec-fetch-mode");
+    headers.contains_key(header::ORIGIN)
+        || (headers.contains_key(&mode) && !says(mode, "navigate"))
+        || says(header::ACCEPT, "text/event-stream")
+}
+
 fn refuse(refusal: Refusal, door: Door, request: &HeaderMap) -> Response {
     if let Refusal::Limited(limit) = refusal {
         let answer = match door {
@@ -187,7 +198,8 @@ fn refuse(refusal: Refusal, door: Door, request: &HeaderMap) -> Response {
         _ => "Bearer realm=\"ratatosk\", error=\"invalid_token\"",
     };
     let mut answer = problem.into_response();
-    for challenge in ["Basic realm=\"ratatosk\"", bearer] {
+    let basic = (!by_script(request)).then_some("Basic realm=\"ratatosk\"");
+    for challenge in basic.into_iter().chain([bearer]) {
         answer.headers_mut().append(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
     answer
@@ -211,6 +223,25 @@ fn take_ticket(uri: &mut Uri) -> Option<String> {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
+
+    #[test]
+    fn only_a_person_is_asked_for_a_password() {
+        let headers = |pairs: &[(&'static str, &'static str)]| -> HeaderMap {
+            pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+        };
+        for script in [
+            &[("origin", "https://app.example")][..],
+            &[("sec-fetch-mode", "cors")],
+            &[("accept", "text/event-stream")],
+        ] {
+            let answer = refuse(Refusal::Missing, Door::Sse, &headers(script));
+            assert_eq!(answer.headers().get_all(header::WWW_AUTHENTICATE).iter().count(), 1, "{script:?}");
+        }
+        for person in [&[][..], &[("sec-fetch-mode", "navigate"), ("accept", "text/html")]] {
+            let answer = refuse(Refusal::Missing, Door::Sse, &headers(person));
+            assert_eq!(answer.headers()[header::WWW_AUTHENTICATE], "Basic realm=\"ratatosk\"", "{person:?}");
+        }
+    }
 
     #[test]
     fn a_ticket_leaves_the_query() {
