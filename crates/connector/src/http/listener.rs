@@ -95,18 +95,19 @@ impl HttpListener {
 }
 
 impl Shared {
+    /// Most connections are plain and of HTTP/1.1. What the others need is in boxes: a task is copied when it is spawned.
     async fn connection(self: Arc<Self>, arrival: Arrival) {
         let Arrival { transport, remote, permit } = arrival;
         match transport {
             Transport::Tcp(stream) => match tokio::time::timeout(self.limits.head_timeout, is_http2(&stream)).await {
-                Ok(Ok(true)) => self.http2(stream, remote, permit).await,
+                Ok(Ok(true)) => Box::pin(self.http2(stream, remote, permit)).await,
                 Ok(Ok(false)) => self.http1(stream, remote, permit).await,
                 Ok(Err(_)) | Err(_) => {}
             },
             Transport::Tls(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-                self.http2(*stream, remote, permit).await;
+                Box::pin(self.http2(*stream, remote, permit)).await;
             }
-            Transport::Tls(stream) => self.http1(*stream, remote, permit).await,
+            Transport::Tls(stream) => Box::pin(self.http1(*stream, remote, permit)).await,
         }
     }
 
