@@ -16,6 +16,7 @@ mod publish;
 mod serve;
 mod source;
 mod sub;
+mod test;
 mod token;
 mod upstream_url;
 
@@ -52,6 +53,8 @@ enum Command {
     Pub(Box<publish::Args>),
     /// Measure a gateway or another server: CPU per delivery, latency, loss, memory per connection
     Bench(Box<ratatosk_bench::BenchArgs>),
+    /// Test the bridge rules of a configuration: given these messages, do those cross?
+    Test(test::Args),
     /// Tell all that a configuration has to do with a channel
     Explain(explain::Args),
     /// Make a signed token for tests and scripts
@@ -77,6 +80,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Sub(args) => sub::run(&args),
         Command::Pub(args) => publish::run(&args),
         Command::Bench(args) => ratatosk_bench::run(*args),
+        Command::Test(args) => test::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Dashboards(args) => dashboards::run(&args),

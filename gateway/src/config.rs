@@ -28,7 +28,7 @@ pub use self::{
     mask::{effective, effective_json},
     raw::RawConfig,
     reference::reference,
-    resolved::{Auth, CorsOrigins, Http, Resolved, Tls, Upstream, UpstreamOptions},
+    resolved::{Auth, CorsOrigins, Http, Resolved, Tls, Upstream, UpstreamOptions, Webhook},
 };
 use self::{fault::Found, path::KeyPath, schema::Schema};
 

@@ -22,6 +22,7 @@ mod rules;
 mod subscription;
 mod tls;
 mod upstreams;
+mod webhooks;
 
 use self::notify::ServiceManager;
 pub(crate) use self::page::at as live_page;

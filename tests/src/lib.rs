@@ -8,6 +8,7 @@ pub mod bayeux;
 pub mod command;
 pub mod docs;
 pub mod gateway;
+pub mod hook;
 pub mod http;
 pub mod metrics;
 pub mod mosquitto;

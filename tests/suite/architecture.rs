@@ -44,9 +44,10 @@ fn assert_knows_only(metadata: &Metadata, package: &str, allowed: &[&str]) {
 fn dependencies_point_one_way() {
     let metadata = metadata();
     assert_knows_only(&metadata, "ratatosk-core", &[]);
-    assert_knows_only(&metadata, "ratatosk-connector", &["ratatosk-core"]);
+    assert_knows_only(&metadata, "ratatosk-jq", &[]);
+    assert_knows_only(&metadata, "ratatosk-connector", &["ratatosk-core", "ratatosk-jq"]);
     for protocol in PROTOCOLS {
-        assert_knows_only(&metadata, protocol, &["ratatosk-core", "ratatosk-connector"]);
+        assert_knows_only(&metadata, protocol, &["ratatosk-core", "ratatosk-jq", "ratatosk-connector"]);
     }
     for member in metadata.workspace_packages() {
         let name = member.name.as_str();
@@ -54,10 +55,14 @@ fn dependencies_point_one_way() {
             assert_knows_only(&metadata, name, &["ratatosk-core"]);
         }
         if name == "ratatosk-otlp" {
-            assert_knows_only(&metadata, name, &["ratatosk-core", "ratatosk-connector", "ratatosk-metrics"]);
+            assert_knows_only(
+                &metadata,
+                name,
+                &["ratatosk-core", "ratatosk-jq", "ratatosk-connector", "ratatosk-metrics"],
+            );
         }
         if name == "ratatosk-admin" {
-            assert_knows_only(&metadata, name, &["ratatosk-core", "ratatosk-connector"]);
+            assert_knows_only(&metadata, name, &["ratatosk-core", "ratatosk-jq", "ratatosk-connector"]);
         }
     }
 }

@@ -254,7 +254,8 @@ fn every_configuration_is_taken() {
 fn check(file: &Path) -> Result<(), String> {
     let mut command = std::process::Command::new(binary());
     command.args(["check", "--config"]).arg(file).env("RATATOSK_ADMIN_TOKEN", "a-token");
-    for secret in ["CRM_SECRET", "PUSHER_SECRET", "FEED_TOKEN", "OTLP_AUTHORIZATION"] {
+    for secret in ["CRM_SECRET", "PUSHER_SECRET", "FEED_TOKEN", "OTLP_AUTHORIZATION", "OPS_WEBHOOK_SECRET", "OPS_TOKEN"]
+    {
         command.env(secret, "a secret of some length for tests");
     }
     let output = command.output().expect("the binary");

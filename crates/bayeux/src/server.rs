@@ -10,6 +10,7 @@ mod direct;
 mod directory;
 mod encode;
 mod host;
+mod judged;
 mod link;
 mod live;
 mod mount;

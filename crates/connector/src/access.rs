@@ -12,8 +12,10 @@ mod authorizer;
 mod credentials;
 mod expiry;
 mod identity;
+mod inquiry;
 mod password;
 mod policy;
+mod publisher;
 mod rights;
 mod rules;
 mod tickets;
@@ -26,6 +28,7 @@ pub use self::{
     expiry::Watch,
     identity::{Identity, Scope, Subject},
     password::{PasswordCheck, User},
+    publisher::{Disapproved, PublisherConfig},
     rights::{Decision, Rights},
     rules::{Action, Actions, Cidr, Finding, Rule, RuleError, RuleSpec, Rules, Who, analyse},
     tickets::{Ticket, TicketError},

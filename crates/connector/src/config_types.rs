@@ -8,6 +8,7 @@
 mod duration;
 mod listen;
 mod names;
+mod rate;
 mod secret;
 mod size;
 mod upstream;
@@ -17,6 +18,7 @@ pub use self::{
     duration::Duration,
     listen::Listen,
     names::{ChannelValue, FilterValue},
+    rate::Rate,
     secret::Secret,
     size::Size,
     upstream::{BridgeRuleConfig, BufferConfig, BufferPolicy, ClientTlsConfig, UpstreamConfig, UpstreamMode},
@@ -56,6 +58,7 @@ pub fn check(type_name: &str, text: &str) -> Result<(), ValueError> {
         FilterValue::TYPE => text.parse::<FilterValue>().map(drop),
         ChannelValue::TYPE => text.parse::<ChannelValue>().map(drop),
         UrlValue::TYPE => text.parse::<UrlValue>().map(drop),
+        Rate::TYPE => text.parse::<Rate>().map(drop),
         _ => Ok(()),
     }
 }
@@ -70,6 +73,7 @@ pub fn expectation(type_name: &str) -> &'static str {
         FilterValue::TYPE => "a channel filter such as \"sensors/#\"",
         ChannelValue::TYPE => "a channel name such as \"sensors/kitchen\"",
         UrlValue::TYPE => "a URL such as \"mqtt://127.0.0.1:1883\"",
+        Rate::TYPE => "a rate such as \"100/s\"",
         Secret::TYPE => "a string, { file = \"...\" } or { env = \"...\" }",
         _ => "a string",
     }

@@ -1,5 +1,5 @@
 //! What every connector shares: access, the HTTP listener, sockets that lanes write to, upstreams and their supervision,
-//! bridge rules, configuration types, and the life of the process.
+//! bridge rules, webhooks, configuration types, and the life of the process.
 
 pub mod access;
 pub mod backoff;
@@ -14,4 +14,5 @@ pub mod stream;
 pub mod tls;
 pub mod turnstile;
 pub mod upstream;
+pub mod webhook;
 pub mod websocket;

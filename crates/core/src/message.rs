@@ -231,17 +231,28 @@ impl Message {
     /// The same message with one more property, at the end: for a subscriber that is to know what others need not.
     #[must_use]
     pub fn with_property(&self, name: &str, value: &str) -> Self {
-        let mut extras = self.extras.clone().unwrap_or_default();
-        extras.properties.push((name.into(), value.into()));
-        let publication = Publication {
+        let mut publication = self.publication();
+        publication.extras_mut().properties.push((name.into(), value.into()));
+        self.revised(publication)
+    }
+
+    /// What would be published to have this message again: all but its position and times.
+    #[must_use]
+    pub fn publication(&self) -> Publication {
+        Publication {
             channel: self.channel.clone(),
             payload: self.payload.clone(),
             qos: self.qos,
             retain: self.retain,
             expiry: None,
             origin: self.origin.clone(),
-            extras: Some(extras),
-        };
+            extras: self.extras.clone(),
+        }
+    }
+
+    /// The message at the same position, of the same time and with the same end of its life, that says something else.
+    #[must_use]
+    pub fn revised(&self, publication: Publication) -> Self {
         let copy = Self::new(publication, (SystemTime::UNIX_EPOCH, self.arrived));
         Self { seq: self.seq, time_ms: self.time_ms, expires: self.expires, ..copy }
     }

@@ -32,13 +32,15 @@ pub enum DropReason {
     Loop,
     /// The queue of an upstream that is away was full.
     QueueFull,
-    /// The publisher exceeded its rate.
+    /// The publisher, or a bridge rule, exceeded its rate.
     RateLimited,
+    /// A bridge rule's program failed on it.
+    Failed,
 }
 
 impl DropReason {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Slow,
         Self::Expired,
         Self::TooLarge,
@@ -47,6 +49,7 @@ impl DropReason {
         Self::Loop,
         Self::QueueFull,
         Self::RateLimited,
+        Self::Failed,
     ];
 
     /// The label in metrics.
@@ -61,6 +64,7 @@ impl DropReason {
             Self::Loop => "loop",
             Self::QueueFull => "queue_full",
             Self::RateLimited => "rate_limited",
+            Self::Failed => "failed",
         }
     }
 }

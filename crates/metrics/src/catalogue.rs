@@ -63,6 +63,11 @@ catalogue! {
     UPSTREAM_QUEUE_BYTES = Gauge "upstream_queue_bytes" ["upstream"] "Bytes of them.";
     UPSTREAM_QUEUE_OLDEST = Gauge "upstream_queue_oldest_seconds" ["upstream"] "How long the oldest of them has been here; 0 when the queue is empty.";
     UPSTREAM_ACK_STALLS = Counter "upstream_ack_stalls_total" ["upstream"] "Connections given up because the upstream stopped acknowledging.";
+    RULE_MESSAGES = Counter "rule_messages_total" ["upstream", "rule", "result"] "Messages that a bridge rule with more than names took, by what became of them: carried, filtered, rate_limited or failed.";
+    RULE_DEAD_LETTERS = Counter "rule_dead_letters_total" ["upstream", "rule"] "Messages that a bridge rule failed on and that went to its dead-letter channel.";
+    WEBHOOK_EVENTS = Counter "webhook_events_total" ["webhook", "result"] "Monitor events for a webhook, by what became of them: delivered, dropped (its queue was full) or given_up (its receiver did not take them in time).";
+    WEBHOOK_FAILURES = Counter "webhook_request_failures_total" ["webhook"] "Requests of a webhook that failed; each is made again for a while.";
+    WEBHOOK_QUEUE = Gauge "webhook_queue_events" ["webhook"] "Events that wait for a webhook's receiver.";
     RESUMES = Counter "resume_total" ["result"] "Subscribers that resumed: complete, partial, epoch (the stream was lost) or invalid.";
     HISTORY_MESSAGES = Gauge "history_messages" [] "Messages in all histories.";
     HISTORY_BYTES = Gauge "history_bytes" [] "Bytes in all histories.";

@@ -9,5 +9,5 @@ mod reading;
 mod reference;
 
 pub use exporter::{ExportError, Exporter};
-pub use reading::{MemoryReading, Source, UpstreamReading};
+pub use reading::{MemoryReading, RuleReading, Source, UpstreamReading, WebhookReading};
 pub use reference::reference;

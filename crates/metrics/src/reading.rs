@@ -21,6 +21,8 @@ pub struct UpstreamReading {
     pub queue_oldest: Duration,
     /// How often the far server stopped acknowledging.
     pub ack_stalls: u64,
+    /// Its rules that do more than name messages.
+    pub rules: Vec<RuleReading>,
 }
 
 /// One look at memory.
@@ -32,10 +34,37 @@ pub struct MemoryReading {
     pub pressure: u8,
 }
 
-/// Where upstreams and certificates are read from.
+/// One look at a bridge rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleReading {
+    /// Which: its direction and place, such as `in[0]`.
+    pub rule: String,
+    /// Messages by what became of them: `carried`, `filtered`, `rate_limited` and `failed`.
+    pub messages: [(&'static str, u64); 4],
+    /// Messages that went to the dead-letter channel.
+    pub dead_letters: u64,
+}
+
+/// One look at a webhook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookReading {
+    /// Its name: the label.
+    pub webhook: Arc<str>,
+    /// Events that wait.
+    pub waiting: usize,
+    /// Events by what became of them: `delivered`, `dropped` and `given_up`.
+    pub events: [(&'static str, u64); 3],
+    /// Requests that failed.
+    pub failed_requests: u64,
+}
+
+/// Where upstreams, webhooks and certificates are read from.
 pub trait Source: Send + Sync + 'static {
     /// All upstreams there are now; series of others end.
     fn upstreams(&self) -> Vec<UpstreamReading>;
+
+    /// All webhooks there are.
+    fn webhooks(&self) -> Vec<WebhookReading>;
 
     /// All certificates in use: a name for each, and when it ends in Unix seconds.
     fn certificates(&self) -> Vec<(String, i64)>;

@@ -61,6 +61,7 @@ fn because(reason: DropReason) -> &'static str {
         DropReason::Unmappable => "the protocol has no name for its channel",
         DropReason::Loop => "it would have passed this gateway twice, or gone back to where it came from",
         DropReason::QueueFull => "the queue of an upstream that is away was full, or the upstream was stopped",
-        DropReason::RateLimited => "its publisher exceeded its rate",
+        DropReason::RateLimited => "its publisher, or the bridge rule that takes it, exceeded its rate",
+        DropReason::Failed => "the program of a bridge rule failed on it",
     }
 }

@@ -1,6 +1,6 @@
 //! `ratatosk sub`.
 
-mod paint;
+pub(super) mod paint;
 mod printer;
 mod show;
 

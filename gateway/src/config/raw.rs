@@ -15,15 +15,17 @@ mod auth;
 mod limits;
 mod otlp;
 mod tls;
+mod webhooks;
 
-pub use self::auth::{
-    ActionChoice, AnonymousChoice, AuthSection, AuthorizerSection, EffectChoice, JwtSection, RuleSection, UserSection,
-    WhoSection,
-};
 pub use self::{
+    auth::{
+        ActionChoice, AnonymousChoice, AuthSection, AuthorizerSection, EffectChoice, JwtSection,
+        PublishAuthorizerSection, RuleSection, UserSection, WhoSection,
+    },
     limits::LimitsSection,
     otlp::OtlpSection,
     tls::{CertificateSection, ClientAuthChoice, ClientNameChoice, TlsSection},
+    webhooks::{EventChoice, WebhookSection},
 };
 
 /// Everything that can be configured.
@@ -60,6 +62,8 @@ pub struct RawConfig {
     pub otlp: Option<OtlpSection>,
     /// Monitor events.
     pub monitor: MonitorSection,
+    /// Servers that are told of monitor events.
+    pub webhooks: Vec<WebhookSection>,
     /// The end.
     pub shutdown: ShutdownSection,
 }
@@ -235,6 +239,19 @@ pub enum UpstreamSection {
     Bayeux(UpstreamConfig<BayeuxUpstreamConfig>),
     /// A Pusher server.
     Pusher(UpstreamConfig<PusherUpstreamConfig>),
+}
+
+impl UpstreamSection {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Mqtt(config) => &config.name,
+            Self::Sse(config) => &config.name,
+            Self::Bayeux(config) => &config.name,
+            Self::Pusher(config) => &config.name,
+        }
+    }
 }
 
 /// The log.

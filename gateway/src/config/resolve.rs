@@ -10,6 +10,7 @@ mod pusher;
 mod sse;
 mod tls;
 mod upstreams;
+mod webhooks;
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -52,6 +53,7 @@ pub(super) fn resolve(raw: RawConfig, damaged: BTreeSet<String>) -> Result<Resol
     let cors = http::origins(&raw.http, &mut faults);
     let (channels, fallback_rule) = channels::rules(&raw.channels, &mut faults);
     let upstreams = upstreams::upstreams(&raw.upstreams, &mut faults);
+    let webhooks = webhooks::webhooks(&raw.webhooks, &raw.upstreams, raw.monitor.sample, &mut faults);
     let auth = auth::auth(&raw, &mut faults);
     let otlp = raw.otlp.as_ref().map(|section| otlp::otlp(section, &mut faults));
     let tls = raw.tls.as_ref().and_then(|section| tls::server(section, &mut faults));
@@ -80,6 +82,7 @@ pub(super) fn resolve(raw: RawConfig, damaged: BTreeSet<String>) -> Result<Resol
         metrics: raw.metrics.clone(),
         otlp,
         monitor: raw.monitor.clone(),
+        webhooks,
         grace: raw.shutdown.grace.get(),
         raw: Arc::new(raw),
     })

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
+use http::HeaderMap;
 use ratatosk_bayeux::config::{BayeuxConfig, BayeuxUpstreamConfig};
 use ratatosk_connector::{
     access::{AccessConfig, Cidr},
@@ -10,6 +11,7 @@ use ratatosk_connector::{
     limits::LimitsConfig,
     rules::{LoopGuard, RuleSet},
     tls::TlsConfig,
+    webhook::CourierConfig,
 };
 use ratatosk_core::rule::ChannelRule;
 use ratatosk_mqtt::config::{MqttConfig, MqttUpstreamConfig};
@@ -17,7 +19,9 @@ use ratatosk_otlp::OtlpConfig;
 use ratatosk_pusher::config::{PusherConfig, PusherUpstreamConfig};
 use ratatosk_sse::config::{SseConfig, SseUpstreamConfig};
 
-use super::raw::{LimitsSection, LogSection, MetricsSection, MonitorSection, RawConfig, UpstreamSection};
+use super::raw::{
+    EventChoice, LimitsSection, LogSection, MetricsSection, MonitorSection, RawConfig, UpstreamSection, WebhookSection,
+};
 
 /// A configuration that was checked as a whole.
 #[derive(Debug, Clone)]
@@ -60,6 +64,8 @@ pub struct Resolved {
     pub otlp: Option<OtlpConfig>,
     /// Monitor events.
     pub monitor: MonitorSection,
+    /// Who is told of them by HTTP.
+    pub webhooks: Vec<Webhook>,
     /// How long sessions have to finish.
     pub grace: std::time::Duration,
     /// The configuration as written, all layers merged.
@@ -146,6 +152,21 @@ impl UpstreamOptions {
             Self::Pusher(_) => "pusher",
         }
     }
+}
+
+/// A server that is told of monitor events.
+#[derive(Debug, Clone)]
+pub struct Webhook {
+    /// The entry as written.
+    pub section: WebhookSection,
+    /// Which events.
+    pub events: Vec<EventChoice>,
+    /// More request headers.
+    pub headers: HeaderMap,
+    /// How it is served.
+    pub courier: CourierConfig,
+    /// Of the two per-message events, one in this many is told.
+    pub sample: u32,
 }
 
 /// Who may come in, and what they may do.

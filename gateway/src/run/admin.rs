@@ -9,10 +9,10 @@ use axum::Router;
 use ratatosk_admin::AdminConfig;
 use ratatosk_connector::{config_types::Secret, lifecycle::Lifecycle, limits::Limits};
 use ratatosk_core::Bus;
-use ratatosk_metrics::{Exporter, MemoryReading, Source, UpstreamReading};
+use ratatosk_metrics::{Exporter, MemoryReading, Source, UpstreamReading, WebhookReading};
 use serde_json::Value;
 
-use super::{tls::ListenerTls, upstreams::Upstreams};
+use super::{tls::ListenerTls, upstreams::Upstreams, webhooks::Webhooks};
 use crate::config::{self, Resolved};
 
 /// What the admin side knows of the configuration; SIGHUP puts another in its place.
@@ -67,6 +67,7 @@ impl Seen {
 /// What the exporter reads at each scrape.
 struct Readings {
     upstreams: Upstreams,
+    webhooks: Webhooks,
     tls: Option<ListenerTls>,
     limits: Limits,
 }
@@ -74,6 +75,10 @@ struct Readings {
 impl Source for Readings {
     fn upstreams(&self) -> Vec<UpstreamReading> {
         self.upstreams.readings()
+    }
+
+    fn webhooks(&self) -> Vec<WebhookReading> {
+        self.webhooks.readings()
     }
 
     fn certificates(&self) -> Vec<(String, i64)> {
@@ -93,6 +98,7 @@ pub(super) struct Parts<'a> {
     pub(super) life: &'a Lifecycle,
     pub(super) exporter: Arc<Exporter>,
     pub(super) upstreams: &'a Upstreams,
+    pub(super) webhooks: &'a Webhooks,
     pub(super) in_force: &'a InForce,
     pub(super) tls: Option<ListenerTls>,
     pub(super) limits: Limits,
@@ -100,8 +106,9 @@ pub(super) struct Parts<'a> {
 }
 
 pub(super) fn router(parts: Parts<'_>) -> Router {
-    let Parts { bus, life, exporter, upstreams, in_force, tls, limits, listeners } = parts;
-    exporter.read_from(Arc::new(Readings { upstreams: upstreams.clone(), tls, limits }));
+    let Parts { bus, life, exporter, upstreams, webhooks, in_force, tls, limits, listeners } = parts;
+    let (upstreams_read, webhooks) = (upstreams.clone(), webhooks.clone());
+    exporter.read_from(Arc::new(Readings { upstreams: upstreams_read, webhooks, tls, limits }));
     let (shown, asked) = (in_force.clone(), in_force.clone());
     ratatosk_admin::router(AdminConfig {
         bus: bus.clone(),

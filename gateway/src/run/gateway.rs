@@ -12,7 +12,9 @@ use ratatosk_core::{
 use ratatosk_metrics::Exporter;
 
 pub use super::listen::Addresses;
-use super::{admin, connectors, journal, listen, monitor, page, rules, subscription::Subscription, tls, upstreams};
+use super::{
+    admin, connectors, journal, listen, monitor, page, rules, subscription::Subscription, tls, upstreams, webhooks,
+};
 use crate::config::{ConfigErrors, Resolved, Sources};
 
 /// How often the engine lets go of what is too old.
@@ -49,6 +51,7 @@ pub struct Gateway {
     bus: Bus,
     life: Lifecycle,
     upstreams: upstreams::Upstreams,
+    webhooks: webhooks::Webhooks,
     in_force: admin::InForce,
     access: Access,
     tls: Option<tls::ListenerTls>,
@@ -87,6 +90,7 @@ impl Gateway {
         if let Some(otlp) = &resolved.otlp {
             ratatosk_otlp::start(otlp, env!("CARGO_PKG_VERSION"), &bus, &exporter, &life)?;
         }
+        let webhooks = webhooks::Webhooks::start(resolved, &bus, &life)?;
         let upstreams = upstreams::Upstreams::start(resolved, &bus, &life)?;
         let routes = extras.routes.merge(page::connected(resolved, &bus, &upstreams));
         let connectors = connectors::Connectors::new(resolved, &bus, &life, routes)?;
@@ -100,6 +104,7 @@ impl Gateway {
             life: &life,
             exporter,
             upstreams: &upstreams,
+            webhooks: &webhooks,
             in_force: &in_force,
             tls: tls.clone(),
             limits: connectors.access.limits().clone(),
@@ -108,7 +113,7 @@ impl Gateway {
         let access = connectors.access.clone();
         listeners.serve(resolved, connectors, admin, tls.as_ref(), &life);
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
-        Ok(Self { bus, life, upstreams, in_force, access, tls, addresses, grace: resolved.grace })
+        Ok(Self { bus, life, upstreams, webhooks, in_force, access, tls, addresses, grace: resolved.grace })
     }
 
     /// The bus, for all that the shorthands below do not do.
@@ -190,6 +195,8 @@ impl Gateway {
         self.settle(left() / 4).await;
         self.upstreams.drain(left() / 2).await;
         self.bus.close();
+        // Last, so that they tell of the end too.
+        self.webhooks.finish();
         let left = self.life.wait(left()).await;
         match left {
             0 => tracing::info!("stopped"),

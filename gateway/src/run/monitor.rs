@@ -41,11 +41,7 @@ impl MonitorHandler for Publisher {
         if !self.bus.is_wanted(&channel) {
             return;
         }
-        let at = monitored.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let mut fields = fields(event);
-        fields.insert("event".to_owned(), json!(name));
-        fields.insert("time".to_owned(), json!(u64::try_from(at).unwrap_or(u64::MAX)));
-        let payload = Value::Object(fields).to_string();
+        let payload = describe(monitored, name).to_string();
         // The gateway's own message to its own channel cannot be refused.
         let _ = self.bus.publish(Publication::new(channel, payload, Origin::gateway()).with_qos(Qos::AtMostOnce));
     }
@@ -55,9 +51,18 @@ impl MonitorHandler for Publisher {
     }
 }
 
+/// An event as clients and webhooks are told it.
+pub(super) fn describe(monitored: &Monitored, name: &str) -> Value {
+    let at = monitored.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let mut fields = fields(&monitored.event);
+    fields.insert("event".to_owned(), json!(name));
+    fields.insert("time".to_owned(), json!(u64::try_from(at).unwrap_or(u64::MAX)));
+    Value::Object(fields)
+}
+
 /// An event's name, and the connector or upstream it is about. The gateway's own messages are not told: telling one
 /// would be another.
-fn name(event: &MonitorEvent) -> Option<(&'static str, &str)> {
+pub(super) fn name(event: &MonitorEvent) -> Option<(&'static str, &str)> {
     let named = match event {
         MonitorEvent::CreatedClient { connector, .. } => ("created_client", connector.name()),
         MonitorEvent::DestroyedClient { connector, .. } => ("destroyed_client", connector.name()),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use ratatosk_connector::{limits::Limit, upstream::hops};
+use ratatosk_connector::{access::Disapproved, limits::Limit, upstream::hops};
 use ratatosk_core::{
     Bus, Channel, Filter, Kind, Message, Origin, Position, Publication, PublishError, Session as BusSession,
     SubscribeOptions, stats::DropReason,
@@ -35,6 +35,8 @@ pub(crate) struct BusHost<'a> {
     pub(crate) shown: Vec<Arc<Message>>,
     /// Answers of services, which go to this session alone.
     pub(crate) answers: Vec<Bytes>,
+    /// What the publish authorizer said of this message, where it was asked.
+    pub(crate) judged: Option<&'a Result<Publication, Disapproved>>,
 }
 
 impl Host for BusHost<'_> {
@@ -73,7 +75,13 @@ impl Host for BusHost<'_> {
         if channel.as_str().split('/').next() == Some(mapping::SERVICES) {
             return Err(Fault::PublishDenied("reserved_channel"));
         }
-        publish(&self.live.mount, channel, payload, message, self.origin())
+        match self.judged {
+            Some(Ok(publication)) => place(&self.live.mount, publication.clone()),
+            Some(Err(_)) => Err(self.denied()),
+            // Nobody was asked who should have been: that is no yes.
+            None if self.live.rights.need_approval(&channel) => Err(self.denied()),
+            None => publish(&self.live.mount, channel, payload, message, self.origin()),
+        }
     }
 
     fn service(&mut self, channel: Channel, payload: Payload, message: &Inbound<'_>) -> Result<(), Fault> {
@@ -92,24 +100,23 @@ impl Host for BusHost<'_> {
 impl BusHost<'_> {
     /// Whether the session may publish to a channel.
     fn check(&self, channel: &Channel) -> Result<(), Fault> {
-        let refused = |why| self.live.mount.bus.stats().dropped(self.live.mount.connector, why, 1);
         if !self.live.rights.may_publish(channel) {
-            refused(DropReason::Denied);
-            return Err(Fault::PublishDenied(NOT_ALLOWED));
+            return Err(self.denied());
         }
         self.live.guest.publish().map_err(|_| {
-            refused(DropReason::RateLimited);
+            self.live.mount.bus.stats().dropped(self.live.mount.connector, DropReason::RateLimited, 1);
             let limit = Limit::PublishRate;
             Fault::Limited { what: "publish_denied", limit: limit.label(), general: limit.is_general() }
         })
     }
 
+    fn denied(&self) -> Fault {
+        self.live.mount.bus.stats().dropped(self.live.mount.connector, DropReason::Denied, 1);
+        Fault::PublishDenied(NOT_ALLOWED)
+    }
+
     fn origin(&self) -> Origin {
-        let mut origin = Origin::connector(self.live.mount.connector);
-        origin.session = Some(self.bus.id());
-        origin.client_id = Some(self.bus.client_id().clone());
-        origin.user = self.live.rights.user().cloned();
-        origin
+        origin(self.live, self.bus)
     }
 
     /// A publication for a service is also on the bus, where no client hears it: upstreams take it by a rule that names it.
@@ -117,6 +124,15 @@ impl BusHost<'_> {
         let Ok(channel) = Channel::new(format!("${channel}")) else { return Ok(()) };
         publish(&self.live.mount, channel, payload.clone(), message, self.origin())
     }
+}
+
+/// Whom a session's messages come from.
+pub(crate) fn origin(live: &Live, bus: &BusSession) -> Origin {
+    let mut origin = Origin::connector(live.mount.connector);
+    origin.session = Some(bus.id());
+    origin.client_id = Some(bus.client_id().clone());
+    origin.user = live.rights.user().cloned();
+    origin
 }
 
 /// A service's answer as a message, and a comma.
@@ -153,8 +169,18 @@ fn publish(
     channel: Channel,
     payload: Payload,
     message: &Inbound<'_>,
-    mut origin: Origin,
+    origin: Origin,
 ) -> Result<(), Fault> {
+    place(mount, publication(channel, payload, message, origin)?)
+}
+
+/// A message as the bus takes it.
+pub(crate) fn publication(
+    channel: Channel,
+    payload: Payload,
+    message: &Inbound<'_>,
+    mut origin: Origin,
+) -> Result<Publication, Fault> {
     if let Some(mark) = message.ext().hops.and_then(text) {
         origin.hops = hops::parse(&mark).into();
     }
@@ -170,6 +196,10 @@ fn publish(
         (publication.retain, publication.expiry) = (details.retain, details.life(Clock::wall()));
         details.enter(publication.extras_mut());
     }
+    Ok(publication)
+}
+
+fn place(mount: &Mount, publication: Publication) -> Result<(), Fault> {
     match mount.bus.publish(publication) {
         Ok(_) => Ok(()),
         Err(PublishError::Loop) => Err(Fault::MessageDeleted),

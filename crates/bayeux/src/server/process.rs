@@ -28,6 +28,7 @@ use crate::{
         cookie,
         direct::Direct,
         host::{AnonymousHost, BusHost},
+        judged::{Judged, Said},
         live::{Link, Live, Wake},
         mount::Mount,
         queued::Queued,
@@ -92,16 +93,17 @@ impl Drop for Held {
     }
 }
 
-/// Processes a batch.
-pub(crate) fn process(mount: &Arc<Mount>, batch: &[Inbound<'_>], caller: &Caller<'_>) -> Outcome {
+/// Processes a batch, of which the publish authorizer has said what it has said.
+pub(crate) fn process(mount: &Arc<Mount>, batch: &[Inbound<'_>], caller: &Caller<'_>, judged: &Judged) -> Outcome {
     let mut outcome = Outcome::default();
     // A handshake travels alone: whatever comes with it is ignored.
     if let Some(message) = batch.iter().find(|message| message.channel().as_deref() == Some("/meta/handshake")) {
         shake_hands(mount, message, caller, &mut outcome);
         return outcome;
     }
-    for message in batch {
-        one(mount, message, batch.len() == 1, caller, &mut outcome);
+    for (index, message) in batch.iter().enumerate() {
+        let said = judged.of(index);
+        one(mount, message, (batch.len() == 1, said), caller, &mut outcome);
     }
     outcome.settle(caller);
     outcome
@@ -167,7 +169,13 @@ impl Outcome {
     }
 }
 
-fn one(mount: &Arc<Mount>, message: &Inbound<'_>, alone: bool, caller: &Caller<'_>, outcome: &mut Outcome) {
+fn one(
+    mount: &Arc<Mount>,
+    message: &Inbound<'_>,
+    (alone, said): (bool, Option<&Said>),
+    caller: &Caller<'_>,
+    outcome: &mut Outcome,
+) {
     let Some(channel) = message.channel() else {
         return machine::reject(message, "", &Fault::ChannelMissing, &mut outcome.replies);
     };
@@ -181,7 +189,7 @@ fn one(mount: &Arc<Mount>, message: &Inbound<'_>, alone: bool, caller: &Caller<'
         cookie::may_speak(mode, caller.browser, began) || (began.is_some() && caller.given == began)
     });
     match live {
-        Some(live) => speak(&live, &channel, message, alone, caller, outcome),
+        Some(live) => speak(&live, &channel, message, (alone, said), caller, outcome),
         None => machine::reject(message, &channel, &Fault::SessionUnknown, &mut outcome.replies),
     }
 }
@@ -191,7 +199,7 @@ fn speak(
     live: &Arc<Live>,
     channel: &str,
     message: &Inbound<'_>,
-    alone: bool,
+    (alone, said): (bool, Option<&Said>),
     caller: &Caller<'_>,
     outcome: &mut Outcome,
 ) {
@@ -211,7 +219,7 @@ fn speak(
     let Some(bus) = &inner.bus else {
         return machine::reject(message, channel, &Fault::SessionUnknown, &mut outcome.replies);
     };
-    let mut host = BusHost { live, bus, shown: Vec::new(), answers: Vec::new() };
+    let mut host = BusHost { live, bus, shown: Vec::new(), answers: Vec::new(), judged: said };
     let mut effects = Effects::default();
     inner.order.passed(message.id());
     inner.session.handle(message, &context, &mut host, &mut outcome.replies, &mut effects);

@@ -7,7 +7,7 @@ use http::HeaderMap;
 use ratatosk_core::{Connector, Monitor, MonitorEvent};
 
 use super::{
-    AuthorizerConfig, Credentials, Refusal, Rights, Rules, Subject, Ticket, TicketError, User, Watch,
+    AuthorizerConfig, Credentials, PublisherConfig, Refusal, Rights, Rules, Subject, Ticket, TicketError, User, Watch,
     authorizer::Authorizer,
     credentials::looks_like_token,
     expiry::Expiry,
@@ -32,6 +32,8 @@ pub struct AccessConfig {
     pub tokens: Option<TokenConfig>,
     /// Who is asked about credentials that are neither a user's here nor a token.
     pub authorizer: Option<AuthorizerConfig>,
+    /// Who is asked about publications that the rules allow.
+    pub publisher: Option<PublisherConfig>,
     /// How long a ticket can be used.
     pub ticket_lifetime: Duration,
     /// The cookie that may carry a token.
@@ -125,6 +127,12 @@ impl Access {
     #[must_use]
     pub fn admits_anonymous(&self) -> bool {
         self.0.policy.load().anonymous
+    }
+
+    /// Whether anybody is asked about publications at all.
+    #[must_use]
+    pub fn judges_publications(&self) -> bool {
+        self.0.policy.load().publisher.is_some()
     }
 
     /// The name of the cookie that may carry a token; empty where there are no tokens.

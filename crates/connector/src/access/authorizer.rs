@@ -1,24 +1,18 @@
 //! Another server is asked who a client is: it allows, denies, or says who the client is to us.
 
-use std::{
-    collections::HashMap,
-    net::IpAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use parking_lot::Mutex;
 use ratatosk_core::{Connector, Filter};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{Credentials, Refusal, Scope, Subject, jwt::TokenKeyError, rights::now};
-
-/// The longest answer that is read.
-const MAX_BYTES: usize = 64 << 10;
-/// Answers that are remembered.
-const REMEMBERED: usize = 4096;
+use super::{
+    Credentials, Refusal, Scope, Subject,
+    inquiry::{Asker, MAX_BYTES, Remembered},
+    jwt::TokenKeyError,
+    rights::now,
+};
 
 /// Where to ask, and for how long an answer holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,14 +25,10 @@ pub struct AuthorizerConfig {
     pub cache: Duration,
 }
 
-/// What was answered, and until when it holds.
-type Known = (Result<Arc<Subject>, Refusal>, Instant);
-
 #[derive(Debug)]
 pub(super) struct Authorizer {
-    config: AuthorizerConfig,
-    client: reqwest::Client,
-    known: Mutex<HashMap<[u8; 32], Known>>,
+    asker: Asker,
+    known: Remembered<[u8; 32], Result<Arc<Subject>, Refusal>>,
 }
 
 /// What the server answers. Fields that it leaves out leave the client as it says it is.
@@ -57,27 +47,10 @@ struct Answer {
     expires_in: Option<u64>,
 }
 
-#[derive(Debug, thiserror::Error)]
-enum AskError {
-    #[error(transparent)]
-    Http(#[from] reqwest::Error),
-    #[error("the answer is {0}")]
-    Status(http::StatusCode),
-    #[error("the answer has more than {MAX_BYTES} bytes")]
-    TooLong,
-    #[error("the answer is not understood: {0}")]
-    Nonsense(#[from] serde_json::Error),
-}
-
 impl Authorizer {
     pub(super) fn new(config: AuthorizerConfig) -> Result<Self, TokenKeyError> {
-        let _ = rustls::crypto::ring::default_provider().install_default(); // an error: it is installed already
-        let client = reqwest::Client::builder()
-            .timeout(config.timeout)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|_| TokenKeyError::Client)?;
-        Ok(Self { config, client, known: Mutex::default() })
+        let asker = Asker::new(config.url, config.timeout, MAX_BYTES).map_err(|_| TokenKeyError::Client)?;
+        Ok(Self { asker, known: Remembered::new(config.cache) })
     }
 
     /// Asks. Whatever is no clear yes is a no: a server that is slow, down or answers nonsense lets nobody in.
@@ -90,13 +63,16 @@ impl Authorizer {
         let (user, question) = question(connector, address, credentials);
         let question = question.to_string();
         let digest: [u8; 32] = Sha256::digest(&question).into();
-        let known = self.known.lock().get(&digest).filter(|(_, until)| *until > Instant::now()).cloned();
-        let judged = match known {
-            Some((judged, _)) => judged,
-            None => match self.ask(question).await {
-                Ok(answer) => self.remember(digest, subject(answer, user)),
+        let judged = match self.known.get(&digest) {
+            Some(judged) => judged,
+            None => match self.asker.ask(question).await {
+                Ok(answer) => {
+                    let judged = subject(answer, user);
+                    self.known.put(digest, judged.clone());
+                    judged
+                }
                 Err(error) => {
-                    tracing::warn!(url = self.config.url, %error, "the authorizer could not be asked");
+                    tracing::warn!(url = self.asker.url(), %error, "the authorizer could not be asked");
                     return Err(Refusal::Unavailable);
                 }
             },
@@ -105,35 +81,6 @@ impl Authorizer {
             Some(expires) if expires <= now() => Err(Refusal::Expired),
             _ => Ok(subject),
         })
-    }
-
-    async fn ask(&self, question: String) -> Result<Option<Answer>, AskError> {
-        let request = self.client.post(&self.config.url).header("content-type", "application/json").body(question);
-        let mut answer = request.send().await?;
-        match answer.status() {
-            http::StatusCode::OK => {}
-            http::StatusCode::UNAUTHORIZED | http::StatusCode::FORBIDDEN => return Ok(None),
-            status => return Err(AskError::Status(status)),
-        }
-        let mut body = Vec::new();
-        while let Some(piece) = answer.chunk().await? {
-            body.extend_from_slice(&piece);
-            if body.len() > MAX_BYTES {
-                return Err(AskError::TooLong);
-            }
-        }
-        Ok(Some(serde_json::from_slice(&body)?))
-    }
-
-    fn remember(&self, digest: [u8; 32], judged: Result<Arc<Subject>, Refusal>) -> Result<Arc<Subject>, Refusal> {
-        if !self.config.cache.is_zero() {
-            let mut known = self.known.lock();
-            if known.len() >= REMEMBERED {
-                known.clear();
-            }
-            known.insert(digest, (judged.clone(), Instant::now() + self.config.cache));
-        }
-        judged
     }
 }
 

@@ -1,6 +1,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 use axum::{Json, Router, http::StatusCode, routing::post};
 
+use parking_lot::Mutex;
+
 use super::*;
 
 type Answers = Arc<Mutex<(u16, String)>>;

@@ -10,6 +10,7 @@ use super::{
     authorizer::Authorizer,
     jwt::{TokenKeyError, Tokens},
     password::Users,
+    publisher::PublishAuthorizer,
 };
 
 /// What another configuration puts another in the place of.
@@ -20,6 +21,7 @@ pub(super) struct Policy {
     pub(super) users: Users,
     pub(super) tokens: Option<Tokens>,
     pub(super) authorizer: Option<Authorizer>,
+    pub(super) publisher: Option<Arc<PublishAuthorizer>>,
     pub(super) rules: Rules,
     /// The rights of clients that come again, such as HTTP clients with every request: who they are, and how and from
     /// where they come. The rights keep the subject alive, so that its address stays its own.
@@ -45,6 +47,7 @@ impl Policy {
             users: Users::new(&config.users),
             tokens: config.tokens.as_ref().map(Tokens::new).transpose()?,
             authorizer: config.authorizer.clone().map(Authorizer::new).transpose()?,
+            publisher: config.publisher.clone().map(PublishAuthorizer::new).transpose()?.map(Arc::new),
             rules: config.rules.clone(),
             known: Mutex::default(),
         })
@@ -57,7 +60,7 @@ impl Policy {
         }
         let identity = Identity { subject, connector, address };
         let rules = (!self.rules.is_empty()).then(|| self.rules.of(&identity));
-        Rights::new(identity, rules)
+        Rights::new(identity, rules, self.publisher.clone())
     }
 
     /// The same, remembered with the answers that they have given. Only for subjects that come again as the same ones.

@@ -7,9 +7,9 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use ratatosk_core::{Channel, Connector, Filter};
+use ratatosk_core::{Channel, Connector, Filter, Publication};
 
-use super::{Action, Identity, Subject, rules::Applicable};
+use super::{Action, Disapproved, Identity, Subject, publisher::PublishAuthorizer, rules::Applicable};
 
 /// Answers that are remembered for one client. Most clients publish to few channels.
 const REMEMBERED: usize = 256;
@@ -49,6 +49,8 @@ struct Inner {
     /// None: no rules, so that only the token's own scope restricts.
     rules: Option<Applicable>,
     published: Mutex<HashMap<Channel, bool>>,
+    /// Who is asked about each publication.
+    publisher: Option<Arc<PublishAuthorizer>>,
 }
 
 impl Rights {
@@ -61,11 +63,15 @@ impl Rights {
     /// An authenticated user whom nothing restricts.
     #[must_use]
     pub fn of_user(name: impl Into<Arc<str>>) -> Self {
-        Self::new(Identity { subject: Subject::user(name), connector: Connector::GATEWAY, address: None }, None)
+        Self::new(Identity { subject: Subject::user(name), connector: Connector::GATEWAY, address: None }, None, None)
     }
 
-    pub(super) fn new(identity: Identity, rules: Option<Applicable>) -> Self {
-        Self(Some(Arc::new(Inner { identity, rules, published: Mutex::default() })))
+    pub(super) fn new(
+        identity: Identity,
+        rules: Option<Applicable>,
+        publisher: Option<Arc<PublishAuthorizer>>,
+    ) -> Self {
+        Self(Some(Arc::new(Inner { identity, rules, published: Mutex::default(), publisher })))
     }
 
     /// Who has them; none for somebody unknown in an open gateway.
@@ -119,6 +125,26 @@ impl Rights {
         }
         answers.insert(channel.clone(), allowed);
         allowed
+    }
+
+    /// Whether a publication that [`Rights::may_publish`] allows needs [`Rights::approve`] too. Cheap.
+    #[must_use]
+    pub fn need_approval(&self, channel: &Channel) -> bool {
+        self.0.as_ref().and_then(|inner| inner.publisher.as_ref()).is_some_and(|publisher| publisher.concerns(channel))
+    }
+
+    /// Asks the publish authorizer, where there is one for the channel: the message as it may be published.
+    ///
+    /// # Errors
+    /// It may not, or nobody could be asked.
+    pub async fn approve(&self, publication: Publication) -> Result<Publication, Disapproved> {
+        let Some(inner) = &self.0 else { return Ok(publication) };
+        match &inner.publisher {
+            Some(publisher) if publisher.concerns(&publication.channel) => {
+                publisher.judge(&inner.identity, publication).await
+            }
+            _ => Ok(publication),
+        }
     }
 
     /// Whether a client may subscribe to a filter. A filter below `$presence/` asks for who is there, on the rest of it.

@@ -16,7 +16,7 @@ fn rules(list: &[(Who, &str, &str, bool)]) -> Rules {
 fn rights(rules: &Rules, subject: Subject) -> Rights {
     let identity = Identity { subject: Arc::new(subject), connector: Connector::GATEWAY, address: None };
     let applicable = rules.of(&identity);
-    Rights::new(identity, Some(applicable))
+    Rights::new(identity, Some(applicable), None)
 }
 
 fn joe() -> Subject {
@@ -109,7 +109,7 @@ fn conditions_are_joined_by_and_and_their_values_by_or() {
         let address = address.map(|text| text.parse().unwrap());
         let identity = Identity { subject: Arc::new(subject), connector: Connector::GATEWAY, address };
         let applicable = rules.of(&identity);
-        publishes(&Rights::new(identity, Some(applicable)), "a")
+        publishes(&Rights::new(identity, Some(applicable), None), "a")
     };
     let golden = Subject { claims: gold.clone(), ..joe() };
     assert!(with(golden.clone(), Some("10.1.1.1")));
@@ -132,7 +132,7 @@ fn a_token_narrows_and_never_widens() {
         connector: Connector::GATEWAY,
         address: None,
     };
-    let without_rules = Rights::new(identity, None);
+    let without_rules = Rights::new(identity, None, None);
     assert!(publishes(&without_rules, "c") && !publishes(&without_rules, "d") && subscribes(&without_rules, "d"));
 }
 

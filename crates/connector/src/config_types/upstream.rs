@@ -1,11 +1,11 @@
 //! What the configuration of every upstream has in common.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Duration, FilterValue, Size, UrlValue};
+use super::{ChannelValue, Duration, FilterValue, Rate, Size, UrlValue};
 
 /// One `[[upstreams]]` entry: the common keys, and `options`, the keys of its kind, written beside them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -23,6 +23,11 @@ pub struct UpstreamConfig<O> {
     #[serde(default, rename = "out")]
     #[schemars(example = serde_json::json!([{ "from": "commands/#" }]))]
     pub outbound: Vec<BridgeRuleConfig>,
+    /// A channel of ours where messages go that a rule fails on, each with the reason; a rule can name another. Without
+    /// it they are dropped, and counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"errors/bridge")]
+    pub dead_letter: Option<ChannelValue>,
     /// Whether to hold every inbound subscription, or only those somebody here wants.
     #[serde(default)]
     pub mode: UpstreamMode,
@@ -62,6 +67,40 @@ pub struct BridgeRuleConfig {
     /// Whether a retained message crosses as retained.
     #[serde(default = "yes")]
     pub retain: bool,
+    /// A condition in jq: a message crosses only if something other than `null` and `false` comes of it. `.` is the
+    /// payload: JSON, or a string.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &".c > 20")]
+    pub when: Option<String>,
+    /// A program in jq that makes the payload anew: what it yields crosses in the message's place, nothing or several
+    /// messages too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"{ celsius: .c, site: $channel }")]
+    pub transform: Option<String>,
+    /// User properties that messages get, in the place of those of the same name; an empty text takes one away. `{channel}`,
+    /// `{to}`, `{upstream}`, `{event}`, `{user}`, `{client_id}`, `{level.2}` and `{property.NAME}` stand for the message's own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(example = serde_json::json!({ "x-site": "{level.2}" }))]
+    pub properties: BTreeMap<String, String>,
+    /// The event that messages are named by, with the same placeholders; an empty text takes the name away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"reading")]
+    pub event: Option<String>,
+    /// The quality of service (0, 1 or 2) that messages cross with, whatever they had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 2))]
+    pub set_qos: Option<u8>,
+    /// Whether messages cross as retained, whatever they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_retain: Option<bool>,
+    /// How many messages cross, of those that `when` lets through; more are dropped, and counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_rate: Option<Rate>,
+    /// A channel of ours where messages go that this rule fails on, each with the reason, in the place of the upstream's
+    /// `dead_letter`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"errors/bridge")]
+    pub dead_letter: Option<ChannelValue>,
 }
 
 fn highest_qos() -> u8 {

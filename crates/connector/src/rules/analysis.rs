@@ -1,9 +1,9 @@
 //! What rules do to each other, found before anything runs.
 //!
-//! Two faults are possible. *Ambiguity*: two rules of one direction of one upstream give the same message
-//! different names. *Return*: what an `out` rule sends to a peer is what an `in` rule asks the same peer for, so
+//! Three faults are possible. *Ambiguity*: two rules of one direction of one upstream give the same message
+//! different names. *Shadowing*: a rule before another takes all that it takes, under the same name. *Return*: what an `out` rule sends to a peer is what an `in` rule asks the same peer for, so
 //! that the peer sends our own message back to us, and over a second upstream to the same peer round and round.
-//! Where the peer carries our mark (the list of gateways a message passed) the second is cut at run time and
+//! Where the peer carries our mark (the list of gateways a message passed) the last is cut at run time and
 //! is no fault; where it cannot, the rules are refused.
 //!
 //! Checking each peer by itself is enough: a circle through several peers needs at least one of them to hand a
@@ -87,6 +87,14 @@ pub enum Conflict {
         /// The other.
         second: Box<RuleRef>,
     },
+    /// A rule that never decides, because one before it takes all that it takes.
+    #[error("{second} can never match: {first} comes before it and takes all of that")]
+    Shadowed {
+        /// The rule listed first.
+        first: Box<RuleRef>,
+        /// The one that is never asked.
+        second: Box<RuleRef>,
+    },
     /// What goes out comes back in.
     #[error(
         "{outbound} sends `{example}`, and {inbound} asks the same server for it and would bring it back; this connection cannot mark a message with the gateways it passed (MQTT 5 can: `version = \"5\"`)"
@@ -135,7 +143,7 @@ fn ambiguity(upstream: &str, first: &Rule, second: &Rule) -> Option<Conflict> {
     if first.from() == second.from() && first.to() == second.to() {
         return Some(Conflict::Repeated { first: refer(first), second: refer(second) });
     }
-    witnesses(&shared).find_map(|witness| {
+    let ambiguous = witnesses(&shared).find_map(|witness| {
         let name = Channel::new(witness).ok()?;
         let (one, other) = (first.apply(&name)?, second.apply(&name)?);
         (one != other).then(|| Conflict::Ambiguous {
@@ -145,7 +153,9 @@ fn ambiguity(upstream: &str, first: &Rule, second: &Rule) -> Option<Conflict> {
             becomes: readable(one.as_str()),
             becomes_too: readable(other.as_str()),
         })
-    })
+    });
+    let shadowed = || Conflict::Shadowed { first: refer(first), second: refer(second) };
+    ambiguous.or_else(|| first.from().covers(second.from()).then(shadowed))
 }
 
 fn returns(sender: &UpstreamRules, receiver: &UpstreamRules, found: &mut Vec<Conflict>) {

@@ -36,9 +36,20 @@ fn different_names_for_one_message_are_ambiguous() {
 
 #[test]
 fn overlap_with_the_same_result_is_no_fault() {
-    assert!(faults(&[("a/#", "x/#"), ("a/b/#", "x/b/#")], &[]).is_empty());
-    assert!(faults(&[("a/+", "x/+"), ("a/b", "x/b")], &[]).is_empty());
+    assert!(faults(&[("a/b/#", "x/b/#"), ("a/#", "x/#")], &[]).is_empty());
+    assert!(faults(&[("a/b", "x/b"), ("a/+", "x/+")], &[]).is_empty());
+    assert!(faults(&[("+/b", "x/+/b"), ("a/+", "x/a/+")], &[]).is_empty());
     assert!(matches!(faults(&[("a", "b"), ("a", "b")], &[])[..], [Conflict::Repeated { .. }]));
+}
+
+#[test]
+fn a_rule_that_another_leaves_nothing_to_can_never_match() {
+    for list in [[("a/#", "x/#"), ("a/b/#", "x/b/#")], [("a/+", "x/+"), ("a/b", "x/b")]] {
+        for found in [faults(&list, &[]), faults(&[], &list)] {
+            assert!(matches!(found[..], [Conflict::Shadowed { .. }]), "{found:?}");
+            assert!(found[0].to_string().contains("can never match"), "{}", found[0]);
+        }
+    }
 }
 
 #[test]

@@ -7,16 +7,24 @@
 //! what lets response topics travel backwards.
 //!
 //! Rules see canonical names on both sides: the protocol's own spelling is the connector's business.
+//!
+//! A rule may also have a [`Treatment`]: a condition and a transformation in jq, properties, overrides, a rate, a place for
+//! what fails. Rules without one cost nothing for it.
 
 mod analysis;
 mod levels;
+mod rate;
 mod reply;
 mod rewrite;
 mod rule;
+mod template;
+mod treatment;
 
 pub use analysis::{Conflict, LoopGuard, RuleRef, UpstreamRules, analyse};
 pub use reply::ReplyMap;
 pub use rule::{Direction, Rule, RuleError, RuleOptions, RuleSet};
+pub use template::TemplateError;
+pub use treatment::{Counts, Failure, Scene, Treatment, TreatmentBuilder, TreatmentError, Verdict};
 
 use ratatosk_core::Filter;
 

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use ratatosk_core::{Channel, Filter, FilterError, Qos};
 
-use super::{levels::wildcards, rewrite};
+use super::{levels::wildcards, rewrite, treatment::Treatment};
 
 /// Which way a rule carries messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -69,14 +69,32 @@ impl Default for RuleOptions {
     }
 }
 
+impl RuleOptions {
+    /// What a message crosses with that came with these.
+    #[must_use]
+    pub fn apply(self, qos: Qos, retain: bool) -> (Qos, bool) {
+        (qos.min(self.qos), retain && self.retain)
+    }
+}
+
 /// One checked rule. Cloning is cheap.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Rule {
     from: Filter,
     to: Filter,
     options: RuleOptions,
     key: Arc<str>,
+    treatment: Option<Arc<Treatment>>,
 }
+
+/// Two rules are equal when they were written alike, at the same place.
+impl PartialEq for Rule {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.from, &self.to, self.options, &self.key) == (&other.from, &other.to, other.options, &other.key)
+    }
+}
+
+impl Eq for Rule {}
 
 impl Rule {
     /// Checks a rule. `key` names it in messages, as the configuration does (`upstreams[0].in[1]`).
@@ -98,7 +116,7 @@ impl Rule {
         if direction == Direction::In && (to == "$monitor" || to.starts_with("$monitor/")) {
             return Err(RuleError::Reserved(to.to_owned()));
         }
-        Ok(Self { from: source, to: target, options: RuleOptions::default(), key: key.into() })
+        Ok(Self { from: source, to: target, options: RuleOptions::default(), key: key.into(), treatment: None })
     }
 
     /// The same rule with other options.
@@ -124,6 +142,19 @@ impl Rule {
     #[must_use]
     pub fn options(&self) -> RuleOptions {
         self.options
+    }
+
+    /// The same rule with something done to what it carries.
+    #[must_use]
+    pub fn with_treatment(mut self, treatment: Treatment) -> Self {
+        self.treatment = Some(Arc::new(treatment));
+        self
+    }
+
+    /// What is done to what it carries; `None` for most rules.
+    #[must_use]
+    pub fn treatment(&self) -> Option<&Arc<Treatment>> {
+        self.treatment.as_ref()
     }
 
     /// The configuration key that it came from.
@@ -195,6 +226,12 @@ impl RuleSet {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Whether any of them runs programs.
+    #[must_use]
+    pub fn have_programs(&self) -> bool {
+        self.0.iter().any(|rule| rule.treatment.as_ref().is_some_and(|treatment| treatment.has_programs()))
     }
 }
 

@@ -23,6 +23,7 @@ use super::{
     queue::{Queue, QueueDepth, QueueLimits},
     status::{Board, State, Status},
     supervisor::{Order, Orders, supervise},
+    workshop::Workshop,
 };
 use crate::{
     backoff::BackoffConfig,
@@ -98,16 +99,15 @@ impl Bridge {
         let port = parts.port(&spec, client.carries());
         let (handle, (session, cuts)) = (parts.handle(&spec), parts.subscribe(&spec));
         let demand = parts.demand(&spec);
-        let (bus, outlet) = (bus.clone(), parts.outlet.clone());
+        let (bus, intake, outlet) = (bus.clone(), parts.intake.clone(), parts.outlet.clone());
         let task = async move {
             send_last_values(&bus, &outlet, cuts).await;
-            let work = supervise(client, port, spec.backoff);
-            match demand {
-                Some(demand) => tokio::select! {
-                    () = Box::pin(work) => {}
-                    () = demand.follow() => {}
-                },
-                None => Box::pin(work).await,
+            let work = Box::pin(supervise(client, port, spec.backoff));
+            // What goes on beside it ends with it.
+            tokio::select! {
+                () = work => {}
+                () = follow(demand) => {}
+                () = run_programs(&intake, &outlet) => {}
             }
             outlet.closed.store(true, Ordering::Relaxed);
             if let Some(session) = session {
@@ -126,6 +126,30 @@ impl Bridge {
     }
 }
 
+async fn follow(demand: Option<Demand>) {
+    match demand {
+        Some(demand) => demand.follow().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Runs the programs of both directions for ever, if there are any.
+async fn run_programs(intake: &Intake, outlet: &Outlet) {
+    let inward = async {
+        match &intake.workshop {
+            Some(workshop) => workshop.run(|job, verdict| intake.finish(job, verdict)).await,
+            None => std::future::pending().await,
+        }
+    };
+    let outward = async {
+        match &outlet.workshop {
+            Some(workshop) => workshop.run(|job, verdict| std::future::ready(outlet.finish(job, verdict))).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::join!(Box::pin(inward), Box::pin(outward));
+}
+
 /// What the halves of a bridge share.
 struct Parts {
     bus: Bus,
@@ -140,6 +164,7 @@ impl Parts {
     fn new(bus: &Bus, spec: &BridgeSpec) -> Self {
         let prints = (spec.guard == LoopGuard::Fingerprint).then(|| Arc::new(Mutex::new(Fingerprints::default())));
         let replies = ReplyMap::new(spec.inbound.clone(), spec.outbound.clone());
+        let workshop = |rules: &RuleSet| rules.have_programs().then(|| Workshop::new(spec.name.clone()));
         let intake = Intake {
             bus: bus.clone(),
             connector: spec.connector,
@@ -147,6 +172,7 @@ impl Parts {
             rules: spec.inbound.clone(),
             replies: replies.clone(),
             prints: prints.clone(),
+            workshop: workshop(&spec.inbound),
         };
         let outlet = Outlet {
             bus: bus.clone(),
@@ -156,6 +182,7 @@ impl Parts {
             replies,
             prints,
             queue: Queue::new(spec.queue),
+            workshop: workshop(&spec.outbound),
             closed: std::sync::atomic::AtomicBool::new(false),
         };
         Self {
@@ -304,6 +331,13 @@ impl BridgeHandle {
     /// Sends what is queued, takes nothing new, and stops. Use it with a deadline, and [`BridgeHandle::stop`] after that.
     pub async fn drain(&self) {
         self.outlet.closed.store(true, Ordering::Relaxed);
+        if let Some(workshop) = &self.outlet.workshop {
+            // It stands still when the bridge has ended, and whatever is in it with it.
+            tokio::select! {
+                () = workshop.idle() => {}
+                _ = self.reached(State::Stopped) => {}
+            }
+        }
         self.order(Order::Drain);
         self.reached(State::Stopped).await;
     }

@@ -9,12 +9,19 @@ use std::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use ratatosk_core::{
-    Bus, Channel, Connector, MonitorEvent, Origin, Publication, PublishError, Qos, engine::Stored, message::Extras,
+    Bus, Channel, Connector, MonitorEvent, Origin, Publication, PublishError, Qos,
+    engine::{EngineError, Stored},
+    message::Extras,
     stats::DropReason,
 };
+use tokio::sync::oneshot;
 
-use super::fingerprint::Fingerprints;
-use crate::rules::{ReplyMap, RuleSet};
+use super::{
+    fingerprint::Fingerprints,
+    letters::{self, Lost},
+    workshop::{Job, Then, Workshop},
+};
+use crate::rules::{Direction, ReplyMap, Rule, RuleSet, Scene, Treatment, Verdict};
 
 /// A message as it came from a peer: canonical names, in the peer's naming.
 #[derive(Debug)]
@@ -54,6 +61,20 @@ pub enum Taken {
     Dropped(DropReason),
 }
 
+impl Taken {
+    /// What became of several: all of them must be stored.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Pending(one), Self::Pending(other)) => Self::Pending(Box::pin(async move {
+                one.await?;
+                other.await
+            })),
+            (Self::Pending(one), _) | (_, Self::Pending(one)) => Self::Pending(one),
+            (_, last) => last,
+        }
+    }
+}
+
 impl fmt::Debug for Taken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -73,9 +94,19 @@ pub(super) struct Intake {
     pub(super) rules: RuleSet,
     pub(super) replies: ReplyMap,
     pub(super) prints: Option<Arc<Mutex<Fingerprints>>>,
+    /// Where programs are run; none where no rule has any.
+    pub(super) workshop: Option<Workshop>,
 }
 
 impl Intake {
+    /// Waits while the bus, or a rule's programs, are behind.
+    pub(super) async fn admission(&self) {
+        self.bus.admission().await;
+        if let Some(workshop) = &self.workshop {
+            workshop.room().await;
+        }
+    }
+
     pub(super) fn take(&self, inbound: Inbound) -> Taken {
         let taken = self.place(inbound);
         // Told afterwards: whoever sees the event finds the message.
@@ -87,7 +118,14 @@ impl Intake {
         if self.comes_back(&inbound) {
             return self.drop(DropReason::Loop);
         }
-        let Some(publication) = self.translate(inbound) else { return self.drop(DropReason::Unmappable) };
+        let Some((rule, from, publication)) = self.translate(inbound) else { return self.drop(DropReason::Unmappable) };
+        match rule.treatment().filter(|treatment| treatment.changes_messages()) {
+            None => self.publish(publication),
+            Some(treatment) => self.treat(rule, treatment, from, publication),
+        }
+    }
+
+    fn publish(&self, publication: Publication) -> Taken {
         match self.bus.publish(publication) {
             Ok(receipt) => match receipt.stored {
                 Stored::Done => Taken::Stored,
@@ -96,6 +134,54 @@ impl Intake {
             // The bus has counted these.
             Err(PublishError::Loop) => Taken::Dropped(DropReason::Loop),
             Err(PublishError::Reserved) => Taken::Dropped(DropReason::Denied),
+        }
+    }
+
+    fn treat(&self, rule: &Rule, treatment: &Treatment, channel: Channel, publication: Publication) -> Taken {
+        let programs = treatment.has_programs().then_some(self.workshop.as_ref()).flatten();
+        let Some(workshop) = programs else {
+            let scene = Scene { upstream: &self.upstream, channel: &channel, publication: &publication };
+            let verdict = treatment.judge(&scene, None, Instant::now());
+            return self.follow(rule, &channel, &publication, verdict);
+        };
+        let (told, end) = oneshot::channel();
+        if !workshop.put(Job { rule: rule.clone(), channel, publication, then: Then::Publish(told) }) {
+            return self.drop(DropReason::QueueFull);
+        }
+        // Whoever waits for it hears that it was not taken when the bridge ends before.
+        Taken::Pending(Box::pin(async move {
+            end.await.unwrap_or_else(|_| Err(EngineError("the bridge has ended".into())))
+        }))
+    }
+
+    /// Does what a verdict says.
+    fn follow(&self, rule: &Rule, channel: &Channel, publication: &Publication, verdict: Verdict) -> Taken {
+        match verdict {
+            Verdict::Crosses(made) => {
+                made.into_iter().map(|publication| self.publish(publication)).fold(Taken::Stored, Taken::and)
+            }
+            Verdict::Filtered => Taken::Stored,
+            Verdict::RateLimited => self.drop(DropReason::RateLimited),
+            Verdict::Failed(failure) => {
+                let content_type = publication.extras.as_deref().and_then(|extras| extras.content_type.as_deref());
+                let (to, payload, hops) = (&publication.channel, &publication.payload, &publication.origin.hops);
+                let lost = Lost { direction: Direction::In, channel, to, payload, content_type, hops };
+                letters::send(&self.bus, &self.upstream, rule, &lost, &failure);
+                self.drop(DropReason::Failed)
+            }
+        }
+    }
+
+    /// What follows when a program has judged.
+    pub(super) async fn finish(&self, job: Job, verdict: Verdict) {
+        let Job { rule, channel, publication, then } = job;
+        let stored = match self.follow(&rule, &channel, &publication, verdict) {
+            Taken::Pending(end) => end.await,
+            Taken::Stored | Taken::Dropped(_) => Ok(()),
+        };
+        if let Then::Publish(told) = then {
+            // Who does not acknowledge does not wait.
+            let _ = told.send(stored);
         }
     }
 
@@ -109,7 +195,8 @@ impl Intake {
         Taken::Dropped(reason)
     }
 
-    fn translate(&self, inbound: Inbound) -> Option<Publication> {
+    /// The rule that takes a message, the channel it came by, and what it is here.
+    fn translate(&self, inbound: Inbound) -> Option<(&Rule, Channel, Publication)> {
         let (rule, channel) = self.rules.apply(&inbound.channel)?;
         let mut extras = inbound.extras;
         if let Some(extras) = extras.as_deref_mut() {
@@ -120,14 +207,9 @@ impl Intake {
         if !inbound.hops.is_empty() {
             origin.hops = inbound.hops.into();
         }
-        Some(Publication {
-            channel,
-            payload: inbound.payload,
-            qos: inbound.qos,
-            retain: inbound.retain && rule.options().retain,
-            expiry: inbound.expiry,
-            origin,
-            extras,
-        })
+        let (qos, retain) = rule.options().apply(inbound.qos, inbound.retain);
+        let publication =
+            Publication { channel, payload: inbound.payload, qos, retain, expiry: inbound.expiry, origin, extras };
+        Some((rule, inbound.channel, publication))
     }
 }

@@ -3,13 +3,17 @@
 use std::{sync::Arc, time::Instant};
 
 use parking_lot::Mutex;
-use ratatosk_core::{Bus, Channel, Connector, Delivered, EndReason, Message, Peer, Run, stats::DropReason};
+use ratatosk_core::{
+    Bus, Channel, Connector, Delivered, EndReason, Message, Peer, Publication, Run, stats::DropReason,
+};
 
 use super::{
     fingerprint::Fingerprints,
+    letters::{self, Lost},
     queue::{Outbound, Queue, Token},
+    workshop::{Job, Then, Workshop},
 };
-use crate::rules::{ReplyMap, Rule, RuleSet};
+use crate::rules::{Direction, Failure, ReplyMap, Rule, RuleSet, Scene, Treatment, Verdict};
 
 /// The outbound half of a bridge.
 #[derive(Debug)]
@@ -21,6 +25,8 @@ pub(super) struct Outlet {
     pub(super) replies: ReplyMap,
     pub(super) prints: Option<Arc<Mutex<Fingerprints>>>,
     pub(super) queue: Queue,
+    /// Where programs are run; none where no rule has any.
+    pub(super) workshop: Option<Workshop>,
     /// Set when the bridge takes no more messages.
     pub(super) closed: std::sync::atomic::AtomicBool,
 }
@@ -33,18 +39,90 @@ impl Outlet {
             self.count(DropReason::Loop, 1);
             return;
         }
-        let dropped = self.queue.push(self.outbound(message, rule, channel), now);
+        let outbound = self.outbound(message, rule, channel);
+        match rule.treatment().filter(|treatment| treatment.changes_messages()) {
+            None => self.push(outbound, now),
+            Some(treatment) => self.treat(rule, treatment, outbound, now),
+        }
+    }
+
+    fn push(&self, outbound: Outbound, now: Instant) {
+        let dropped = self.queue.push(outbound, now);
         self.count(DropReason::QueueFull, dropped);
+    }
+
+    /// Does what the rule asks for besides another name; programs are run elsewhere, and what they make comes later.
+    fn treat(&self, rule: &Rule, treatment: &Treatment, outbound: Outbound, now: Instant) {
+        let Outbound { channel, message, qos, retain, reply_to, .. } = outbound;
+        let publication = Publication { channel, qos, retain, ..message.publication() };
+        let workshop = self.workshop.as_ref().filter(|_| treatment.has_programs());
+        let Some(workshop) = workshop else {
+            let scene = Scene { upstream: &self.upstream, channel: &message.channel, publication: &publication };
+            let verdict = treatment.judge(&scene, None, now);
+            return self.follow(rule, (&message, reply_to), &publication, verdict, now);
+        };
+        let (channel, then) = (message.channel.clone(), Then::Send { message, reply_to });
+        if !workshop.put(Job { rule: rule.clone(), channel, publication, then }) {
+            self.count(DropReason::QueueFull, 1);
+        }
+    }
+
+    fn follow(
+        &self,
+        rule: &Rule,
+        (message, reply_to): (&Arc<Message>, Option<Channel>),
+        publication: &Publication,
+        verdict: Verdict,
+        now: Instant,
+    ) {
+        match verdict {
+            Verdict::Crosses(made) => made.into_iter().for_each(|made| {
+                let (channel, qos, retain) = (made.channel.clone(), made.qos, made.retain);
+                // The bus's name for it stays with the message.
+                let message = Arc::new(message.revised(Publication { channel: message.channel.clone(), ..made }));
+                let (token, reply_to, rule) = (Token::default(), reply_to.clone(), Some(rule.clone()));
+                self.push(Outbound { token, channel, message, qos, retain, reply_to, rule }, now);
+            }),
+            Verdict::Filtered => {}
+            Verdict::RateLimited => self.count(DropReason::RateLimited, 1),
+            Verdict::Failed(failure) => {
+                self.count(DropReason::Failed, 1);
+                self.tell_lost(rule, message, &publication.channel, &failure);
+            }
+        }
+    }
+
+    /// What follows when a program has judged.
+    pub(super) fn finish(&self, job: Job, verdict: Verdict) {
+        if let Then::Send { message, reply_to } = job.then {
+            self.follow(&job.rule, (&message, reply_to), &job.publication, verdict, Instant::now());
+        }
+    }
+
+    fn tell_lost(&self, rule: &Rule, message: &Message, to: &Channel, failure: &Failure) {
+        if letters::is_letter(&message.origin, message.event()) {
+            return;
+        }
+        let (channel, payload, hops) = (&message.channel, &message.payload, &message.origin.hops);
+        let content_type = message.content_type();
+        let lost = Lost { direction: Direction::Out, channel, to, payload, content_type, hops };
+        letters::send(&self.bus, &self.upstream, rule, &lost, failure);
     }
 
     /// Queues messages from before the bridge began, in front of those that came since.
     pub(super) fn offer_old(&self, messages: &[Arc<Message>], now: Instant) {
         let ours = messages.iter().filter(|message| !self.is_theirs(message));
-        let outbounds = ours.filter_map(|message| {
-            let (rule, channel) = self.rules.apply(&message.channel)?;
-            Some(self.outbound(message, rule, channel))
-        });
-        let dropped = self.queue.push_old(outbounds.collect(), now);
+        let mut plain = Vec::new();
+        for message in ours {
+            let Some((rule, channel)) = self.rules.apply(&message.channel) else { continue };
+            let outbound = self.outbound(message, rule, channel);
+            match rule.treatment().filter(|treatment| treatment.changes_messages()) {
+                // A rule treats its messages one after the other: these come as they can.
+                Some(treatment) => self.treat(rule, treatment, outbound, now),
+                None => plain.push(outbound),
+            }
+        }
+        let dropped = self.queue.push_old(plain, now);
         self.count(DropReason::QueueFull, dropped);
     }
 
@@ -54,13 +132,15 @@ impl Outlet {
 
     fn outbound(&self, message: &Arc<Message>, rule: &Rule, channel: Channel) -> Outbound {
         let reply_to = message.extras().and_then(|extras| extras.reply_to.as_ref());
+        let (qos, retain) = rule.options().apply(message.qos, message.retain);
         Outbound {
             token: Token::default(),
             channel,
             message: message.clone(),
-            qos: message.qos.min(rule.options().qos),
-            retain: message.retain && rule.options().retain,
+            qos,
+            retain,
             reply_to: reply_to.map(|ours| self.replies.outbound(ours, rule)),
+            rule: rule.treatment().is_some().then(|| rule.clone()),
         }
     }
 
@@ -78,15 +158,18 @@ impl Outlet {
 
     /// The peer has it.
     pub(super) fn done(&self, token: Token) {
-        if let Some(message) = self.queue.done(token) {
-            self.bus.stats().delivered(self.connector, 1, message.payload.len() as u64);
+        if let Some(outbound) = self.queue.done(token) {
+            self.bus.stats().delivered(self.connector, 1, outbound.message.payload.len() as u64);
         }
     }
 
     /// The peer will never have it.
     pub(super) fn failed(&self, token: Token, reason: DropReason) {
-        if self.queue.done(token).is_some() {
-            self.count(reason, 1);
+        let Some(outbound) = self.queue.done(token) else { return };
+        self.count(reason, 1);
+        if let Some(rule) = outbound.rule.as_ref().filter(|_| reason != DropReason::Loop) {
+            let failure = Failure { reason: reason.label(), detail: "the upstream does not take it".to_owned() };
+            self.tell_lost(rule, &outbound.message, &outbound.channel, &failure);
         }
     }
 

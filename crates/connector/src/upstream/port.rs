@@ -141,9 +141,9 @@ impl Port {
         }
     }
 
-    /// Waits while the bus is behind: call it before each batch of [`Port::deliver`], and read no more meanwhile.
+    /// Waits while the bus, or a rule's programs, are behind: call it before each batch of [`Port::deliver`], and read no more meanwhile.
     pub async fn admission(&self) {
-        self.intake.bus.admission().await;
+        self.intake.admission().await;
     }
 
     /// Hands a message to the bus. Acknowledge it to the peer afterwards, as [`Taken`] says.

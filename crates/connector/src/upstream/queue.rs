@@ -13,7 +13,10 @@ use parking_lot::Mutex;
 use ratatosk_core::{Channel, Message, Qos};
 use tokio::sync::Notify;
 
-use crate::config_types::{BufferConfig, BufferPolicy};
+use crate::{
+    config_types::{BufferConfig, BufferPolicy},
+    rules::Rule,
+};
 
 /// What a full queue does with one more message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -74,6 +77,8 @@ pub struct Outbound {
     pub retain: bool,
     /// The response topic over there.
     pub reply_to: Option<Channel>,
+    /// The rule that sends it, where the rule does more than that.
+    pub(super) rule: Option<Rule>,
 }
 
 /// How much waits.
@@ -213,8 +218,8 @@ impl Queue {
         self.inner.lock().sent.get(&token).map(|item| item.outbound.clone())
     }
 
-    /// The peer has it for good, or never will: it is forgotten. Yields the message the first time.
-    pub(super) fn done(&self, token: Token) -> Option<Arc<Message>> {
+    /// The peer has it for good, or never will: it is forgotten. Yields it the first time.
+    pub(super) fn done(&self, token: Token) -> Option<Outbound> {
         let mut inner = self.inner.lock();
         let item = inner.sent.remove(&token)?;
         inner.bytes -= item.outbound.message.weight();
@@ -223,7 +228,7 @@ impl Queue {
         if empty {
             self.emptied.notify_waiters();
         }
-        Some(item.outbound.message)
+        Some(item.outbound)
     }
 
     /// Puts all that is in flight back to the front, in order, except what `keep` names.

@@ -30,6 +30,7 @@ fn outbound(message: &Arc<Message>) -> Outbound {
         qos: Qos::AtLeastOnce,
         retain: false,
         reply_to: None,
+        rule: None,
     }
 }
 

@@ -374,3 +374,5 @@ async fn on_demand_follows_local_subscribers() {
     drop(first);
     assert!(within(change).await.unwrap().is_empty());
 }
+
+mod treatments;

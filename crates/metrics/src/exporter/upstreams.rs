@@ -1,11 +1,11 @@
-//! Series of upstreams, which come and go while the gateway runs, and of certificates.
+//! Series of upstreams, which come and go while the gateway runs, of webhooks and of certificates.
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::Exporter;
 use crate::{
     catalogue::{self as name, CATALOGUE},
-    reading::UpstreamReading,
+    reading::{UpstreamReading, WebhookReading},
 };
 
 impl Exporter {
@@ -13,6 +13,10 @@ impl Exporter {
     pub(super) fn copy_upstreams(&self) {
         let Some(source) = self.source.get() else { return };
         let readings = source.upstreams();
+        // Rules come and go with their upstreams: their series are set anew.
+        for family in [name::RULE_MESSAGES, name::RULE_DEAD_LETTERS].iter().filter_map(|name| self.counters.get(name)) {
+            family.reset();
+        }
         readings.iter().for_each(|reading| self.upstream(reading));
         let there: BTreeSet<&Arc<str>> = readings.iter().map(|reading| &reading.upstream).collect();
         let mut known = self.known.lock();
@@ -26,6 +30,7 @@ impl Exporter {
         #[expect(clippy::cast_precision_loss, reason = "gauges are floating point")]
         self.set(name::MEMORY_CEILING, &[], memory.ceiling.unwrap_or_default() as f64);
         self.set(name::MEMORY_PRESSURE, &[], f64::from(memory.pressure));
+        source.webhooks().iter().for_each(|reading| self.webhook(reading));
         if let Some(family) = self.gauges.get(name::CERTIFICATE_EXPIRY) {
             family.reset();
         }
@@ -49,7 +54,22 @@ impl Exporter {
         // Series that events raise begin at zero, so that a first increase is seen as one.
         self.add(name::UPSTREAM_RECONNECTS, label, 0);
         self.add(name::UPSTREAM_DOWNS, label, 0);
+        for rule in &reading.rules {
+            for (result, count) in rule.messages {
+                self.total(name::RULE_MESSAGES, &[&reading.upstream, &rule.rule, result], count);
+            }
+            self.total(name::RULE_DEAD_LETTERS, &[&reading.upstream, &rule.rule], rule.dead_letters);
+        }
         self.known.lock().entry(reading.upstream.clone()).or_insert(false);
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "gauges are floating point")]
+    fn webhook(&self, reading: &WebhookReading) {
+        for (result, count) in reading.events {
+            self.total(name::WEBHOOK_EVENTS, &[&reading.webhook, result], count);
+        }
+        self.total(name::WEBHOOK_FAILURES, &[&reading.webhook], reading.failed_requests);
+        self.set(name::WEBHOOK_QUEUE, &[&reading.webhook], reading.waiting as f64);
     }
 
     fn forget_upstream(&self, upstream: &str) {

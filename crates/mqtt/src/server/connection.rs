@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use ratatosk_connector::{
-    access::{Rights, Watch},
+    access::{Disapproved, Rights, Watch},
     limits::Guest,
 };
-use ratatosk_core::{Channel, EndReason, MonitorEvent, engine::Stored};
+use ratatosk_core::{Channel, EndReason, MonitorEvent, Publication, engine::Stored};
 use tokio::time::Instant;
 
 use super::{
@@ -34,6 +34,14 @@ const READS: usize = 8;
 const LINGER: Duration = Duration::from_millis(500);
 /// A payload that is at least this part of what was read with it is not copied.
 const SHARE: usize = 2;
+
+/// What an acknowledgement waits for.
+enum Waits {
+    /// The engine.
+    Stored(Stored),
+    /// The publish authorizer.
+    Approved(Box<Publication>),
+}
 
 /// Serves a connection to its end. `already` is what was read of it before.
 ///
@@ -88,8 +96,8 @@ pub(super) struct Rest {
     last: Option<(Channel, bool)>,
     /// A re-authentication under way.
     exchange: Option<Box<dyn Exchange>>,
-    /// Acknowledgements that wait for the engine, in order.
-    unstored: Vec<(Acknowledge, Stored)>,
+    /// Acknowledgements that wait for the engine or for the publish authorizer, in order.
+    unstored: Vec<(Acknowledge, Waits)>,
     /// The client has said goodbye, so that its will is void.
     goodbye: bool,
     /// Its hold on the limits.
@@ -246,40 +254,54 @@ impl Connection {
 
     fn publish(&mut self, publish: Publish, answers: &mut Vec<u8>) {
         let acknowledge = Acknowledge { qos: publish.qos, id: publish.packet_id, reason: ReasonCode::SUCCESS };
-        let (reason, stored) = self.hand_over(publish);
+        let (reason, waits) = self.hand_over(publish);
         let acknowledge = Acknowledge { reason, ..acknowledge };
-        if acknowledge.qos == Qos::AtMostOnce {
-            return;
-        }
+        let stored = match waits {
+            Waits::Stored(stored) if acknowledge.qos == Qos::AtMostOnce => return drop(stored),
+            Waits::Stored(stored) => stored,
+            // It is asked about after what came before, and before what comes next is read.
+            asked @ Waits::Approved(_) => return self.rest.unstored.push((acknowledge, asked)),
+        };
         // Acknowledgements keep the order of the publications (MQTT 5, 4.6.0-2).
         if self.rest.unstored.is_empty() && matches!(stored, Stored::Done) {
             self.client.published(acknowledge.qos, acknowledge.id, reason, answers);
         } else {
-            self.rest.unstored.push((acknowledge, stored));
+            self.rest.unstored.push((acknowledge, Waits::Stored(stored)));
         }
     }
 
-    /// Publishes on the bus, and tells how that went.
-    fn hand_over(&mut self, mut publish: Publish) -> (ReasonCode, Stored) {
+    /// Publishes on the bus, and tells how that went, or what is to be asked first.
+    fn hand_over(&mut self, mut publish: Publish) -> (ReasonCode, Waits) {
+        let refused = |reason| (reason, Waits::Stored(Stored::Done));
         if publish.properties.payload_format == Some(true) && std::str::from_utf8(&publish.payload).is_err() {
-            return (ReasonCode::PAYLOAD_FORMAT_INVALID, Stored::Done);
+            return refused(ReasonCode::PAYLOAD_FORMAT_INVALID);
         }
         let Some((channel, allowed)) = self.channel(&publish.topic) else {
-            return (ReasonCode::NOT_AUTHORIZED, Stored::Done);
+            return refused(ReasonCode::NOT_AUTHORIZED);
         };
         if !allowed {
             let stats = self.shared.bus.stats();
             stats.dropped(*CONNECTOR, ratatosk_core::stats::DropReason::Denied, 1);
-            return (ReasonCode::NOT_AUTHORIZED, Stored::Done);
+            return refused(ReasonCode::NOT_AUTHORIZED);
         }
         if let Err(reason) = self.pace(publish.qos) {
-            return (reason, Stored::Done);
+            return refused(reason);
         }
         // A slice keeps all that was read with it alive, for as long as the message is kept.
         if publish.payload.len() * SHARE < self.inbound.read {
             publish.payload = Bytes::copy_from_slice(&publish.payload);
         }
-        match self.shared.bus.publish(mapping::to_publication(publish, channel, self.client.origin())) {
+        let asked = self.rights.need_approval(&channel);
+        let publication = mapping::to_publication(publish, channel, self.client.origin());
+        if asked {
+            return (ReasonCode::SUCCESS, Waits::Approved(Box::new(publication)));
+        }
+        let (reason, stored) = self.place(publication);
+        (reason, Waits::Stored(stored))
+    }
+
+    fn place(&self, publication: Publication) -> (ReasonCode, Stored) {
+        match self.shared.bus.publish(publication) {
             Ok(receipt) if receipt.matched => (ReasonCode::SUCCESS, receipt.stored),
             Ok(receipt) => (ReasonCode::NO_MATCHING_SUBSCRIBERS, receipt.stored),
             // The message is known here: to its sender that is as good as delivered.
@@ -315,15 +337,39 @@ impl Connection {
     }
 
     async fn acknowledge_stored(&mut self, answers: &mut Vec<u8>) {
-        for (acknowledge, stored) in std::mem::take(&mut self.rest.unstored) {
-            let failed = match stored {
-                Stored::Done => false,
-                Stored::Pending(stored) => stored.await.is_err(),
+        for (acknowledge, waits) in std::mem::take(&mut self.rest.unstored) {
+            let (reason, stored) = match waits {
+                Waits::Stored(stored) => (acknowledge.reason, Ok(stored)),
+                Waits::Approved(publication) => self.ask(*publication).await,
             };
-            let reason = if failed { ReasonCode::UNSPECIFIED } else { acknowledge.reason };
+            let failed = match stored {
+                Ok(Stored::Done) => false,
+                Ok(Stored::Pending(stored)) => stored.await.is_err(),
+                Err(Disapproved::Denied(_)) => false,
+                Err(Disapproved::Unavailable) => true,
+            };
+            if acknowledge.qos == Qos::AtMostOnce {
+                continue;
+            }
+            let reason = if failed { ReasonCode::UNSPECIFIED } else { reason };
             // Before MQTT 5 a failure cannot be told: without an answer the client will send it again.
             if !failed || self.version.is_v5() {
                 self.client.published(acknowledge.qos, acknowledge.id, reason, answers);
+            }
+        }
+    }
+
+    /// Asks the publish authorizer, and publishes what it allows.
+    async fn ask(&mut self, publication: Publication) -> (ReasonCode, Result<Stored, Disapproved>) {
+        let rights = self.rights.clone();
+        match Box::pin(async move { rights.approve(publication).await }).await {
+            Ok(publication) => {
+                let (reason, stored) = self.place(publication);
+                (reason, Ok(stored))
+            }
+            Err(why) => {
+                self.shared.bus.stats().dropped(*CONNECTOR, ratatosk_core::stats::DropReason::Denied, 1);
+                (ReasonCode::NOT_AUTHORIZED, Err(why))
             }
         }
     }

@@ -3,8 +3,12 @@
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
-use ratatosk_connector::{access::Rights, limits::Limit, listener::Permit};
-use ratatosk_core::{EndReason, MonitorEvent};
+use ratatosk_connector::{
+    access::{Disapproved, Rights},
+    limits::Limit,
+    listener::Permit,
+};
+use ratatosk_core::{EndReason, MonitorEvent, Origin, Publication};
 
 use super::{
     Shared,
@@ -17,7 +21,7 @@ use super::{
 use crate::{
     mapping::{self, CONNECTOR},
     proto::{
-        codec::{Auth, Packet, ReasonCode, Secret, Version, encode},
+        codec::{Auth, Packet, ReasonCode, Secret, Version, Will, encode},
         session::{Opening, Refusal, Step},
     },
 };
@@ -84,6 +88,11 @@ async fn admit(shared: &Arc<Shared>, wire: &Arc<Wire>, already: &[u8]) -> Result
     if opening.will.as_ref().is_some_and(|will| !may_will(shared, &rights, &will.topic)) {
         return Err(refuse_for(wire, refusal(ReasonCode::NOT_AUTHORIZED), EndReason::Denied).await);
     }
+    if let Some(will) = &opening.will
+        && let Err(reason) = Box::pin(approve_will(&rights, will)).await
+    {
+        return Err(refuse_for(wire, refusal(reason), EndReason::Denied).await);
+    }
     let guest = match limits.enter(*CONNECTOR, rights.user()) {
         Ok(guest) => guest,
         Err(limit) => return Err(refuse_for(wire, refusal(reason_of(limit)), EndReason::Limit).await),
@@ -120,6 +129,19 @@ fn reason_of(limit: Limit) -> ReasonCode {
 /// has one, and is not to be kept out for it.
 fn may_will(shared: &Shared, rights: &Rights, topic: &str) -> bool {
     mapping::names::published(topic).is_none_or(|channel| shared.auth.may_publish(rights, &channel))
+}
+
+/// The publish authorizer is asked about a will when it is made: when it is published, there is nobody left to tell. It is published
+/// as it was made.
+async fn approve_will(rights: &Rights, will: &Will) -> Result<(), ReasonCode> {
+    let channel = mapping::names::published(&will.topic).filter(|channel| rights.need_approval(channel));
+    let Some(channel) = channel else { return Ok(()) };
+    let publication = Publication::new(channel, will.payload.clone(), Origin::connector(*CONNECTOR));
+    match rights.approve(publication.retained(will.retain)).await {
+        Ok(_) => Ok(()),
+        Err(Disapproved::Denied(_)) => Err(ReasonCode::NOT_AUTHORIZED),
+        Err(Disapproved::Unavailable) => Err(ReasonCode::SERVER_UNAVAILABLE),
+    }
 }
 
 fn expire(wire: &Weak<Wire>) {

@@ -7,6 +7,8 @@ use std::{
 
 use serde::Serialize;
 
+use ratatosk_connector::upstream::hops;
+
 use super::settings::{Settings, SetupError};
 use crate::proto::{sign, text::clip};
 
@@ -18,6 +20,9 @@ pub(super) struct Event {
     pub(super) data: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) socket_id: Option<String>,
+    /// The gateways it passed, for the header of its call.
+    #[serde(skip)]
+    pub(super) hops: String,
 }
 
 /// Why a call failed.
@@ -42,7 +47,7 @@ pub(super) fn client(settings: &Settings) -> Result<reqwest::Client, SetupError>
     Ok(builder.build()?)
 }
 
-/// Publishes up to ten events in one call.
+/// Publishes up to ten events, which passed the same gateways, in one call.
 pub(super) async fn publish(settings: &Settings, http: &reqwest::Client, events: &[Event]) -> Result<(), ApiFault> {
     #[derive(Serialize)]
     struct Batch<'a> {
@@ -60,7 +65,8 @@ pub(super) async fn publish(settings: &Settings, http: &reqwest::Client, events:
     let mut url = settings.api.clone();
     url.set_path(&path);
     url.set_query(Some(&signed_query(&settings.key, secret, &path, &body)));
-    let request = http.post(url).header("Content-Type", "application/json").body(body);
+    let passed = events.first().map_or("", |event| event.hops.as_str());
+    let request = http.post(url).header("Content-Type", "application/json").header(hops::NAME, passed).body(body);
     let response = match request.send().await {
         Ok(response) => response,
         Err(error) => return Err(ApiFault::Later(None, format!("HTTP API: {}", error.without_url()))),

@@ -80,7 +80,7 @@ pub(super) async fn run(client: &mut PusherClient, port: &mut Port) -> Ended {
     let mut leave = Box::pin(port.leave());
     let opened = tokio::select! {
         () = &mut leave => Err(Over::Ended(Ended::asked())),
-        opened = open(client) => opened,
+        opened = open(client, port.gateway_id()) => opened,
     };
     let over = match opened {
         Ok((socket, socket_id, activity)) => {
@@ -104,10 +104,10 @@ pub(super) async fn run(client: &mut PusherClient, port: &mut Port) -> Ended {
 }
 
 /// A connection that was let in: its socket id, and the silence the server wants to see a ping after, in seconds.
-async fn open(client: &PusherClient) -> Result<(Socket, String, u64), Over> {
+async fn open(client: &PusherClient, gateway_id: &str) -> Result<(Socket, String, u64), Over> {
     let settings = &client.settings;
     let late = |_| Over::Ended(Ended::lost("the server did not answer in time"));
-    let url = settings.socket_url(settings.tls || client.needs_tls);
+    let url = settings.socket_url(settings.tls || client.needs_tls, gateway_id);
     let config = WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE));
     let tls = Connector::Rustls(settings.tls_config.clone());
     let connecting = Box::pin(connect_async_tls_with_config(url, Some(config), true, Some(tls)));

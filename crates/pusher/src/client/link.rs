@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{SinkExt, StreamExt, stream::FuturesUnordered};
-use ratatosk_connector::upstream::{Ended, Inbound, Port, WantedFilters};
+use ratatosk_connector::upstream::{Ended, Inbound, Port, WantedFilters, hops};
 use ratatosk_core::{Channel, Filter, stats::DropReason};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::{Message, protocol::CloseFrame};
@@ -324,7 +324,9 @@ impl<'a> Link<'a> {
                 users.collect::<Vec<_>>().iter().for_each(|name| self.ask(name));
             }
             Said::Watchlist { online, offline } => self.facts.watchlist(online, offline),
-            Said::Event { channel, event, data, user_id } => self.event(&channel, &event, &data, user_id).await,
+            Said::Event { channel, event, data, user_id, hops } => {
+                self.event(&channel, &event, &data, (user_id, hops)).await;
+            }
             Said::Established { .. } | Said::Other => {}
         }
         Ok(())
@@ -378,7 +380,13 @@ impl<'a> Link<'a> {
         self.subscriptions.0.get(name).map(|subscription| &subscription.filter).and_then(Filter::as_channel)
     }
 
-    async fn event(&mut self, name: &str, event: &str, data: &Data, user_id: Option<String>) {
+    async fn event(
+        &mut self,
+        name: &str,
+        event: &str,
+        data: &Data,
+        (user_id, passed): (Option<String>, Option<String>),
+    ) {
         let Some(channel) = self.channel(name) else { return };
         let sealed = Kind::of(name, usize::MAX).is_ok_and(|kind| kind.class == Class::Encrypted);
         let bytes = match sealed {
@@ -389,6 +397,7 @@ impl<'a> Link<'a> {
             false => payload::of(data),
         };
         let mut inbound = Inbound::new(channel, bytes);
+        inbound.hops = passed.as_deref().map(hops::parse).unwrap_or_default();
         if event != DEFAULT_EVENT {
             inbound.extras.get_or_insert_default().event = Some(event.into());
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ratatosk_connector::upstream::{Ended, Outbound};
+use ratatosk_connector::upstream::{Ended, Outbound, hops};
 use ratatosk_core::stats::DropReason;
 use tokio::time::Instant;
 
@@ -46,7 +46,10 @@ impl Link<'_> {
     /// In Pusher's words; what has none is dropped and counted.
     fn letter(&self, outbound: &Outbound) -> Option<Letter> {
         let channel = outbound.channel.as_str();
-        let reason = match letter(&outbound.message, channel, &self.subscriptions, self.settings.force_api) {
+        // A client event has no place for the gateways that a message passed before this one; a call of the API has.
+        let by_api = self.settings.app_id.is_some() && self.settings.secret.is_some();
+        let force_api = self.settings.force_api || (by_api && !outbound.message.origin.hops.is_empty());
+        let reason = match letter(&outbound.message, channel, &self.subscriptions, force_api) {
             Ok(letter) => return Some(letter),
             Err(Unsendable::Name) => DropReason::Unmappable,
             Err(Unsendable::TooLarge) => DropReason::TooLarge,
@@ -94,7 +97,8 @@ impl Link<'_> {
         };
         // The server leaves this connection out: what we send does not come back.
         let socket_id = Some(self.socket_id.clone());
-        self.sending.events.push((outbound.token, Event { name: event, channel, data, socket_id }));
+        let hops = hops::with_this(&outbound.message.origin, self.port.gateway_id());
+        self.sending.events.push((outbound.token, Event { name: event, channel, data, socket_id, hops }));
     }
 
     fn seal(&self, channel: &str, data: &str) -> Option<String> {
@@ -108,7 +112,10 @@ impl Link<'_> {
 
     /// How many of the waiting events the call in hand carries.
     fn carried(&self) -> usize {
-        if self.sending.singly { self.sending.events.len().min(1) } else { self.sending.events.len() }
+        let most = if self.sending.singly { 1 } else { BATCH };
+        let mut events = self.sending.events.iter().map(|(_, event)| &event.hops).take(most);
+        // One header tells of all of them.
+        events.next().map_or(0, |first| 1 + events.take_while(|hops| *hops == first).count())
     }
 
     fn call(&mut self) {

@@ -117,11 +117,13 @@ impl Settings {
     }
 
     /// Where the WebSocket is.
-    pub(super) fn socket_url(&self, tls: bool) -> String {
+    pub(super) fn socket_url(&self, tls: bool, gateway_id: &str) -> String {
         let scheme = if tls { "wss" } else { "ws" };
         let (host, port, prefix, key) = (&self.host, self.port, &self.prefix, &self.key);
         let version = env!("CARGO_PKG_VERSION");
-        format!("{scheme}://{host}:{port}{prefix}/app/{key}?protocol=7&client=ratatosk&version={version}&flash=false")
+        format!(
+            "{scheme}://{host}:{port}{prefix}/app/{key}?protocol=7&client=ratatosk&version={version}&flash=false&gateway={gateway_id}"
+        )
     }
 }
 
@@ -188,12 +190,12 @@ mod tests {
             ("pusher+wss://ws-eu.pusher.com/app/k", "wss://ws-eu.pusher.com:443/app/k", "https://api-eu.pusher.com/"),
         ] {
             let settings = settings(url, &PusherUpstreamConfig::default()).unwrap();
-            assert!(settings.socket_url(settings.tls).starts_with(&format!("{socket}?protocol=7&")), "{url}");
+            assert!(settings.socket_url(settings.tls, "g").starts_with(&format!("{socket}?protocol=7&")), "{url}");
             assert_eq!(settings.api.as_str(), api);
         }
         let eu = PusherUpstreamConfig { cluster: Some("eu".into()), ..Default::default() };
         let settings_eu = settings("pusher+wss:///app/k", &eu).unwrap();
-        assert!(settings_eu.socket_url(true).starts_with("wss://ws-eu.pusher.com:443/app/k?"));
+        assert!(settings_eu.socket_url(true, "g").starts_with("wss://ws-eu.pusher.com:443/app/k?"));
         assert_eq!(settings_eu.api.as_str(), "https://api-eu.pusher.com/");
         let keyed = PusherUpstreamConfig { key: Some("k2".into()), ..Default::default() };
         assert_eq!(settings("pusher+ws://h:1/", &keyed).unwrap().key, "k2");

@@ -84,6 +84,8 @@ pub enum Said {
         data: Data,
         /// The sender, on presence channels.
         user_id: Option<String>,
+        /// The gateways it passed, where another gateway says so.
+        hops: Option<String>,
     },
     /// Something that needs no answer.
     Other,
@@ -99,6 +101,8 @@ struct Frame<'a> {
     data: Option<&'a RawValue>,
     #[serde(borrow)]
     user_id: Option<&'a RawValue>,
+    #[serde(borrow, rename = "ratatosk-hops")]
+    hops: Option<&'a RawValue>,
 }
 
 /// Reads a frame; `None` if it is none.
@@ -134,6 +138,7 @@ pub fn read(text: &str) -> Option<Said> {
                 event: event.to_owned(),
                 data: Data::from_raw(frame.data),
                 user_id: frame.user_id.and_then(text::as_id),
+                hops: frame.hops.and_then(|hops| serde_json::from_str(hops.get()).ok()),
             },
             None => Said::Other,
         },
@@ -259,6 +264,17 @@ mod tests {
                     event: "e".into(),
                     data: Data::Json(r#"{"a":1}"#.into()),
                     user_id: Some("7".into()),
+                    hops: None,
+                },
+            ),
+            (
+                r#"{"event":"e","channel":"x","data":"1","ratatosk-hops":"a,b"}"#,
+                Said::Event {
+                    channel: "x".into(),
+                    event: "e".into(),
+                    data: Data::Text("1".into()),
+                    user_id: None,
+                    hops: Some("a,b".into()),
                 },
             ),
         ] {

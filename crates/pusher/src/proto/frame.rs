@@ -199,6 +199,19 @@ pub fn event(channel: &str, event: &str, data: &Data, user_id: Option<&str>) -> 
     out
 }
 
+/// The frame with one more member, which stock clients ignore.
+#[must_use]
+pub fn with_member(mut frame: String, name: &str, value: &str) -> String {
+    if frame.pop() == Some('}') {
+        frame.push(',');
+        push_string(&mut frame, name);
+        frame.push(':');
+        push_string(&mut frame, value);
+    }
+    frame.push('}');
+    frame
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]

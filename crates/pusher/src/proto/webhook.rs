@@ -100,6 +100,20 @@ impl Event {
         }
     }
 
+    /// About how many bytes it takes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        const BOOKKEEPING: usize = 128;
+        let said = match self {
+            Self::ClientEvent { event, data, .. } => {
+                event.len() + data.as_str().map_or_else(|| data.to_string().len(), str::len)
+            }
+            Self::MemberAdded { user_id, .. } | Self::MemberRemoved { user_id, .. } => user_id.len(),
+            _ => 0,
+        };
+        BOOKKEEPING + self.channel().len() + said
+    }
+
     /// Tells that a channel was occupied or a member added.
     #[must_use]
     pub fn came(subject: Subject) -> Self {
@@ -146,15 +160,6 @@ impl Payload {
     }
 }
 
-/// How long a request is tried again, in milliseconds.
-pub const GIVE_UP_MS: u64 = 300_000;
-
-/// The wait before try number `tries` + 1: one second, doubled each time, a minute at most.
-#[must_use]
-pub fn backoff_ms(tries: u32) -> u64 {
-    (1000u64 << tries.saturating_sub(1).min(6)).min(60_000)
-}
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -190,17 +195,5 @@ mod tests {
             assert_eq!(value.get("name").unwrap(), event.kind());
             assert!(KINDS.contains(&event.kind()));
         }
-    }
-
-    #[test]
-    fn five_minutes_hold_a_dozen_tries() {
-        let mut at = 0;
-        let tries = (1..)
-            .take_while(|n| {
-                at += backoff_ms(*n);
-                at < GIVE_UP_MS
-            })
-            .count();
-        assert_eq!(tries, 9);
     }
 }

@@ -10,7 +10,7 @@ use axum::{
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
 use percent_encoding::percent_decode_str;
-use ratatosk_connector::http::trace_context;
+use ratatosk_connector::{http::trace_context, upstream::hops};
 use ratatosk_core::{MonitorEvent, Properties};
 
 use super::{Server, app::App, clock::Clock};
@@ -37,6 +37,8 @@ struct Call {
     body: Bytes,
     /// The trace context that came with it.
     context: Properties,
+    /// The gateways that its messages passed.
+    hops: Arc<[Arc<str>]>,
 }
 
 /// Every request of the HTTP API. Routed by hand: the signature is over the path as it was sent.
@@ -67,7 +69,9 @@ async fn answer(server: &Server, request: Request) -> Result<(StatusCode, serde_
     }
     let body = read(&app, body).await?;
     check(&app, &parts.method, path, query, &body)?;
-    let call = Call { app, query: Query::parse(query), body, context: trace_context(&parts.headers) };
+    let passed = parts.headers.get(hops::NAME).and_then(|value| value.to_str().ok());
+    let hops = passed.map(hops::parse).unwrap_or_default().into();
+    let call = Call { app, query: Query::parse(query), body, context: trace_context(&parts.headers), hops };
     let segments: Vec<String> = rest.split('/').map(decode).collect();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let ok = |json| (StatusCode::OK, json);

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Weak},
+    sync::{Arc, OnceLock, Weak},
     time::Duration,
 };
 
@@ -37,6 +37,8 @@ pub(super) struct App {
     pub(super) policy: Arc<Policy>,
     pub(super) names: Arc<Names>,
     pub(super) frame: Arc<EventFrame>,
+    /// The form for other gateways, made when the first comes.
+    marked: OnceLock<Arc<EventFrame>>,
     pub(super) registry: Registry,
     pub(super) users: Users,
     pub(super) bus: Bus,
@@ -63,6 +65,7 @@ impl App {
             policy,
             names: settings.names.clone(),
             frame,
+            marked: OnceLock::new(),
             registry,
             users,
             bus,
@@ -75,6 +78,14 @@ impl App {
     /// The channel of a name that the application may use.
     pub(super) fn channel(&self, name: &str) -> Result<(Channel, Kind), NameError> {
         self.names.channel(name, self.policy.limits.channel_name_bytes)
+    }
+
+    /// How messages are written for a client, or for another gateway.
+    pub(super) fn frame_for(&self, gateway: bool) -> Arc<EventFrame> {
+        if !gateway {
+            return self.frame.clone();
+        }
+        self.marked.get_or_init(|| Arc::new(self.frame.marked(self.bus.gateway_id().clone()))).clone()
     }
 
     /// How many users are in a presence channel, over all connectors.

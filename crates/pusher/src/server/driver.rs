@@ -40,6 +40,8 @@ pub(super) struct Driver {
     own: Option<Rights>,
     /// Its hold on the limits.
     guest: Guest,
+    /// The id of the gateway that the client is.
+    pub(super) gateway: Option<Arc<str>>,
 }
 
 /// What a connection comes with.
@@ -63,7 +65,7 @@ impl Driver {
         app.enter(&client);
         let machine = Connection::new(&app.policy, socket_id, app.clock.now());
         let Visit { own, guest } = visit;
-        Self { app, machine, client, session, known: None, own, guest }
+        Self { app, machine, client, session, known: None, own, guest, gateway: None }
     }
 
     /// The first frame.
@@ -258,11 +260,21 @@ impl Driver {
         origin.session = Some(self.session.id());
         origin.client_id = Some(self.session.client_id().clone());
         origin.user = event.user_id.as_deref().map(Arc::from);
+        if let Some(gateway) = &self.gateway {
+            origin.hops = Arc::from([gateway.clone()]);
+        }
         let mut publication =
             Publication::new(channel, payload::of(&event.data), origin).with_event(event.event.as_str());
         if matches!(event.data, Data::Json(_)) {
             publication.extras_mut().content_type = Some(JSON.into());
         }
+        let publication = match self.app.approve(publication, actor, &self.known).await {
+            Ok(publication) => publication,
+            Err(why) => {
+                self.app.bus.stats().dropped(self.app.connector, DropReason::Denied, 1);
+                return self.client.tell(&frame::error(Some(4301), &format!("Client event rejected - {why}")));
+            }
+        };
         if self.app.bus.publish(publication).is_err() {
             return self.client.tell(&frame::error(None, "The event was not taken"));
         }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
-use ratatosk_connector::stream::Frame;
+use ratatosk_connector::{stream::Frame, upstream::hops};
 use ratatosk_core::{Connector, Fields, Form, Kind, Message, stats::Stats};
 
 use super::packet;
@@ -23,18 +23,29 @@ static SHARED: LazyLock<Form> = LazyLock::new(|| Form::register("pusher.event"))
 /// The mark of a client event whose data was not a string.
 pub(super) const JSON: &str = "application/json";
 
+/// The same form with the gateways that a message passed, for other gateways.
+static MARKED: LazyLock<Form> = LazyLock::new(|| Form::register("pusher.event with hops"));
+
 /// Writes messages under the names of one application.
 pub(super) struct EventFrame {
     names: Arc<Names>,
     form: Form,
     connector: Connector,
     stats: Arc<Stats>,
+    /// This gateway's id, where readers are told which gateways a message passed.
+    mark: Option<Arc<str>>,
 }
 
 impl EventFrame {
     pub(super) fn new(names: Arc<Names>, shared: bool, connector: Connector, stats: Arc<Stats>) -> Self {
         let form = if shared { *SHARED } else { Form::register("pusher.event of a namespace") };
-        Self { names, form, connector, stats }
+        Self { names, form, connector, stats, mark: None }
+    }
+
+    /// The same for other gateways, which are told which gateways each message passed.
+    pub(super) fn marked(&self, gateway_id: Arc<str>) -> Self {
+        let form = if self.form == *SHARED { *MARKED } else { Form::register("pusher.event of a namespace with hops") };
+        Self { names: self.names.clone(), form, stats: self.stats.clone(), mark: Some(gateway_id), ..*self }
     }
 
     /// The frame's text, or `None` where the channel has no Pusher name.
@@ -46,7 +57,11 @@ impl EventFrame {
         let present =
             crate::proto::name::Kind::of(&channel, usize::MAX).is_ok_and(|kind| kind.class == Class::Presence);
         let user = user.filter(|_| from_client && present);
-        Some(frame::event(&channel, event, &data(message, from_client), user))
+        let text = frame::event(&channel, event, &data(message, from_client), user);
+        Some(match &self.mark {
+            Some(gateway_id) => frame::with_member(text, hops::NAME, &hops::with_this(&message.origin, gateway_id)),
+            None => text,
+        })
     }
 }
 

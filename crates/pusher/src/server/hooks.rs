@@ -1,8 +1,10 @@
 //! What happens, on its way to the application's webhooks.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{future::Future, sync::Arc};
 
+use http::{HeaderMap, HeaderValue, header};
 use parking_lot::Mutex;
+use ratatosk_connector::webhook::{Courier, Queue, QueueBounds, Request};
 use tokio::sync::Notify;
 
 use super::clock::Clock;
@@ -10,45 +12,48 @@ use crate::{
     config::WebhookSettings,
     proto::{
         debounce::{Debounce, Subject},
-        webhook::Event,
+        policy::Policy,
+        webhook::{Event, Payload},
     },
 };
 
-/// Events that may wait for one receiver; the oldest make room.
-const MAX_WAITING: usize = 10_000;
-/// Events in one request.
-pub(super) const BATCH: usize = 100;
+/// What may wait for one receiver; the oldest make room.
+const BOUNDS: QueueBounds = QueueBounds { events: 10_000, bytes: 16 << 20 };
 
-/// The queue of one receiver, in order.
+/// One receiver, and what waits for it, in order.
 #[derive(Debug)]
 pub(super) struct Endpoint {
     pub(super) settings: WebhookSettings,
-    queue: Mutex<VecDeque<Event>>,
-    pub(super) arrived: Notify,
+    pub(super) queue: Queue<Event>,
 }
 
 impl Endpoint {
     fn offer(&self, event: &Event) {
         let settings = &self.settings;
         let wanted = settings.events.is_empty() || settings.events.iter().any(|kind| kind == event.kind());
-        if !wanted || !event.channel().starts_with(&settings.channel_prefix) {
-            return;
+        if wanted && event.channel().starts_with(&settings.channel_prefix) {
+            self.queue.offer(event.clone(), event.weight());
         }
-        let mut queue = self.queue.lock();
-        if queue.len() >= MAX_WAITING && queue.pop_front().is_some() {
-            tracing::debug!(host = settings.url.host_str(), "a webhook event was dropped: too many wait");
-        }
-        queue.push_back(event.clone());
-        drop(queue);
-        self.arrived.notify_one();
     }
 
-    /// The next events, oldest first; empty if none wait.
-    pub(super) fn take(&self) -> Vec<Event> {
-        let mut queue = self.queue.lock();
-        let count = queue.len().min(BATCH);
-        queue.drain(..count).collect()
+    /// Serves the receiver until the end, and a little longer.
+    pub(super) async fn serve(&self, courier: Courier, policy: Arc<Policy>, ending: impl Future<Output = ()>) {
+        courier.serve(&self.queue, |events| request(events, &policy), ending).await;
     }
+}
+
+/// As Pusher makes it, anew for each try: it says when it was made.
+fn request(events: &[Event], policy: &Policy) -> Request {
+    let Payload { body, signature } = Payload::new(events, Clock::unix_ms(), &policy.secret);
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    for (name, value) in [("x-pusher-key", &policy.key), ("x-pusher-signature", &signature)] {
+        // Keys are checked by the configuration, signatures are hexadecimal.
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    }
+    Request { headers, body }
 }
 
 /// The webhooks of one application.
@@ -62,9 +67,8 @@ pub(super) struct Hooks {
 
 impl Hooks {
     pub(super) fn new(settings: &[WebhookSettings], clock: Clock) -> Self {
-        let endpoint = |settings: &WebhookSettings| {
-            Arc::new(Endpoint { settings: settings.clone(), queue: Mutex::default(), arrived: Notify::new() })
-        };
+        let endpoint =
+            |settings: &WebhookSettings| Arc::new(Endpoint { settings: settings.clone(), queue: Queue::new(BOUNDS) });
         let endpoints = settings.iter().map(endpoint).collect();
         Self { endpoints, debounce: Mutex::default(), clock, changed: Notify::new() }
     }

@@ -6,7 +6,12 @@ use axum::{
     Router,
     routing::{any, post},
 };
-use ratatosk_connector::{access::Access, http::Origins, lifecycle::Lifecycle};
+use ratatosk_connector::{
+    access::Access,
+    http::Origins,
+    lifecycle::Lifecycle,
+    webhook::{Courier, CourierConfig},
+};
 use ratatosk_core::{Bus, Connector};
 
 use self::{
@@ -27,7 +32,6 @@ mod http_peer;
 mod packet;
 mod registry;
 mod rules;
-mod sender;
 mod socket;
 mod timers;
 mod upgrade;
@@ -118,25 +122,11 @@ impl Server {
                 }
             });
         }
-        let with_hooks = self.0.apps.iter().filter(|app| !app.registry.hooks.endpoints.is_empty());
-        let client = std::cell::OnceCell::new();
-        for app in with_hooks {
+        for app in &self.0.apps {
             for endpoint in &app.registry.hooks.endpoints {
-                let client: &reqwest::Client = match client.get() {
-                    Some(client) => client,
-                    None => {
-                        let made = sender::client()?;
-                        client.get_or_init(|| made)
-                    }
-                };
-                let send = sender::run(client.clone(), app.policy.clone(), endpoint.clone());
-                let closing = life.closing();
-                life.spawn("pusher webhooks", async move {
-                    tokio::select! {
-                        () = send => {}
-                        () = closing => {}
-                    }
-                });
+                let courier = Courier::new(&*app.policy.id, CourierConfig::new(endpoint.settings.url.clone()))?;
+                let (endpoint, policy, closing) = (endpoint.clone(), app.policy.clone(), life.closing());
+                life.spawn("pusher webhooks", async move { endpoint.serve(courier, policy, closing).await });
             }
         }
         Ok(())

@@ -6,10 +6,10 @@
 use std::{net::IpAddr, sync::Arc};
 
 use ratatosk_connector::{
-    access::{Access, Credentials, Rights, Subject},
+    access::{Access, Credentials, Disapproved, Rights, Subject},
     http::Permit,
 };
-use ratatosk_core::{Channel, Connector, Filter};
+use ratatosk_core::{Channel, Connector, Filter, Publication};
 use serde_json::{Map, Value};
 
 use super::app::App;
@@ -68,6 +68,23 @@ impl App {
             *known = Some(Box::new((actor.user.map(Arc::from), actor.signed, self.rights(actor))));
         }
         known.as_ref().and_then(|held| held.2.as_ref()).is_some_and(|rights| rights.may_publish(channel))
+    }
+
+    /// Asks the publish authorizer, where there is one for the channel. It hears of private channels too: the application has
+    /// signed for who may be there, not for what is said.
+    pub(super) async fn approve(
+        &self,
+        publication: Publication,
+        actor: Actor<'_>,
+        known: &Known,
+    ) -> Result<Publication, Disapproved> {
+        let is_same =
+            |held: &&Box<(Option<Arc<str>>, bool, _)>| held.0.as_deref() == actor.user && held.1 == actor.signed;
+        let held = known.as_ref().filter(is_same).and_then(|held| held.2.clone());
+        match held.or_else(|| self.rights(actor)) {
+            Some(rights) => rights.approve(publication).await,
+            None => Ok(publication),
+        }
     }
 
     fn rights(&self, actor: Actor<'_>) -> Option<Rights> {

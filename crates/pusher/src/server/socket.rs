@@ -94,15 +94,16 @@ struct Live {
 }
 
 /// Serves an accepted connection from its first byte to its last. `head` is the answer to the upgrade.
+/// `gateway` is the id of the gateway that the client is.
 pub(super) fn run(
     server: &Server,
     app: Arc<App>,
-    visit: Visit,
+    (visit, gateway): (Visit, Option<Arc<str>>),
     taken: Taken,
     head: Bytes,
 ) -> impl Future<Output = ()> + use<> {
     let permit = taken.permit();
-    let mut live = Box::new(begin(server, app, visit, taken, head));
+    let mut live = Box::new(begin(server, app, (visit, gateway), taken, head));
     async move {
         let end = serve(&mut live).await;
         Box::pin(finish(*live, end)).await;
@@ -110,17 +111,24 @@ pub(super) fn run(
     }
 }
 
-fn begin(server: &Server, app: Arc<App>, visit: Visit, taken: Taken, head: Bytes) -> Live {
+fn begin(
+    server: &Server,
+    app: Arc<App>,
+    (visit, gateway): (Visit, Option<Arc<str>>),
+    taken: Taken,
+    head: Bytes,
+) -> Live {
     let config = StreamConfig {
         socket: taken.socket,
-        frame: app.frame.clone(),
+        frame: app.frame_for(gateway.is_some()),
         outbox: OutboxLimits::default(),
         connector: app.connector,
     };
     let peer = StreamPeer::new(config, &app.bus);
     let socket_id = app.new_socket_id();
     tracing::trace!(remote = %taken.remote, %socket_id, app = app.policy.id, "connection");
-    let driver = Driver::open(app, socket_id, Link::Socket(peer.clone()), visit);
+    let mut driver = Driver::open(app, socket_id, Link::Socket(peer.clone()), visit);
+    driver.gateway = gateway;
     peer.send(head);
     driver.greet();
     if server.is_closing() {

@@ -12,6 +12,7 @@ use http::{HeaderMap, Method, StatusCode, header, request::Parts};
 use ratatosk_connector::{
     http::{Permit, Takeover},
     limits::Guest,
+    upstream::hops,
     websocket::{Handshake, HandshakeError},
 };
 
@@ -40,12 +41,15 @@ pub(super) async fn handle(
     };
     let head = BytesMut::from(handshake.answer().as_slice());
     let query = Query::parse(query.as_deref().unwrap_or_default());
+    let gateway = gateway(&query);
     let admitted = match check(&server, &key, &query, &headers) {
         Ok(app) => caller.admit(&app).await.map(|visit| (app, visit)),
         Err(close) => Err(close),
     };
     match admitted {
-        Ok((app, visit)) => takeover.take(move |taken| socket::run(&server, app, visit, taken, head.freeze())).await,
+        Ok((app, visit)) => {
+            takeover.take(move |taken| socket::run(&server, app, (visit, gateway), taken, head.freeze())).await
+        }
         Err(close) => takeover.take(move |taken| socket::turn_away(taken, head, close)).await,
     }
 }
@@ -101,6 +105,11 @@ fn check(
     }
     app.admits()?;
     Ok(app)
+}
+
+/// The id of the gateway that connects, if it is one: `gateway=ID`, which stock servers ignore as stock clients do not send it.
+fn gateway(query: &Query) -> Option<std::sync::Arc<str>> {
+    query.get("gateway").and_then(|id| hops::parse(id).into_iter().next())
 }
 
 fn refuse(error: HandshakeError) -> Response {

@@ -57,6 +57,8 @@ fn verdict(response: &reqwest::Response, token: Token) -> Sent {
     match status.as_u16() {
         200..=299 => Sent::Done(token),
         413 | 414 | 431 => Sent::Failed(token, DropReason::TooLarge),
+        // 508, Loop Detected: it has been there.
+        508 => Sent::Failed(token, DropReason::Loop),
         400 | 406 | 409 | 411 | 415 | 422 => Sent::Failed(token, DropReason::Denied),
         _ => Sent::Lost(unavailable(status, response)),
     }

@@ -13,7 +13,7 @@ use base64::Engine as _;
 use bytes::Bytes;
 use http::{StatusCode, header, request::Parts};
 use ratatosk_connector::{
-    access::Visitor,
+    access::{Disapproved, Visitor},
     config_types::Duration,
     http::{Problem, trace_context},
     limits::{Limit, Pressure},
@@ -69,9 +69,19 @@ async fn publish(server: &Server, request: Request) -> Result<String, Problem> {
         return Err(too_large());
     }
     publication.payload = own(axum::body::to_bytes(body, server.0.max_body).await.map_err(|_| too_large())?);
+    let publication = rights.approve(publication).await.map_err(|why| disapproved(server, &why))?;
     server.0.bus.admission().await;
     let receipt = server.0.bus.publish(publication).map_err(refused)?;
     Ok(server.0.bus.position(receipt.seq).to_string())
+}
+
+fn disapproved(server: &Server, why: &Disapproved) -> Problem {
+    server.0.bus.stats().dropped(server.0.http, DropReason::Denied, 1);
+    let (status, kind) = match why {
+        Disapproved::Denied(_) => (StatusCode::FORBIDDEN, "publish-denied"),
+        Disapproved::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "auth-unavailable"),
+    };
+    Problem::new(status, kind, "Publishing is not allowed", why.to_string())
 }
 
 /// Whether the caller may publish now.

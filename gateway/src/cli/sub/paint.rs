@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// When to use colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub(super) enum ColorChoice {
+pub(in crate::cli) enum ColorChoice {
     /// On a terminal, unless NO_COLOR is set
     #[default]
     Auto,
@@ -17,7 +17,7 @@ pub(super) enum ColorChoice {
 }
 
 impl ColorChoice {
-    pub(super) fn is_on(self) -> bool {
+    pub(in crate::cli) fn is_on(self) -> bool {
         match self {
             Self::Always => true,
             Self::Never => false,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use ratatosk_connector::config_types::{Duration, Secret};
+use ratatosk_connector::config_types::{Duration, FilterValue, Secret};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,8 @@ pub struct AuthSection {
     pub jwt: Option<JwtSection>,
     /// Another server that says who clients are.
     pub http: Option<AuthorizerSection>,
+    /// Another server that is asked about each publication that the rules allow.
+    pub publish: Option<PublishAuthorizerSection>,
     /// The cookie that may carry a token to the HTTP listener.
     pub cookie: String,
     /// How long a ticket for an event stream can be used.
@@ -35,6 +37,7 @@ impl Default for AuthSection {
             rules: Vec::new(),
             jwt: None,
             http: None,
+            publish: None,
             cookie: "ratatosk_token".to_owned(),
             ticket_lifetime: Duration::from_secs(30),
         }
@@ -140,6 +143,37 @@ pub struct AuthorizerSection {
     /// For how long the same credentials from the same address are answered the same; zero asks every time.
     #[serde(default = "authorizer_cache")]
     pub cache: Duration,
+}
+
+/// Another server that is asked about each publication that the rules allow: it allows it, denies it, or changes it. Whatever is no
+/// clear yes is a no.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PublishAuthorizerSection {
+    /// Its address, asked by POST with JSON; `https`, or `http` on this machine.
+    #[schemars(example = &"https://login.example.org/publish")]
+    pub url: String,
+    /// How long an answer may take. The publisher waits for it.
+    #[serde(default = "authorizer_timeout")]
+    pub timeout: Duration,
+    /// For how long the same question is answered the same; zero asks every time.
+    #[serde(default = "publish_cache")]
+    pub cache: Duration,
+    /// Only publications to these channels; none named is all.
+    #[serde(default)]
+    #[schemars(example = &["chat/#"])]
+    pub on: Vec<FilterValue>,
+    /// Whether the payload is part of the question.
+    #[serde(default = "yes")]
+    pub payload: bool,
+}
+
+fn publish_cache() -> Duration {
+    Duration::from_secs(5)
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn authorizer_timeout() -> Duration {

@@ -2,7 +2,8 @@
 
 use ratatosk_connector::{
     access::{
-        AccessConfig, Action, AuthorizerConfig, PasswordCheck, Rule, RuleSpec, Rules, User, Who, analyse,
+        AccessConfig, Action, AuthorizerConfig, PasswordCheck, PublisherConfig, Rule, RuleSpec, Rules, User, Who,
+        analyse,
         jwt::{JwksConfig, Key, KeySource, TokenConfig, TokenKeyError},
     },
     config_types::Secret,
@@ -12,8 +13,8 @@ use super::Faults;
 use crate::config::{
     path::KeyPath,
     raw::{
-        ActionChoice, AnonymousChoice, AuthSection, AuthorizerSection, EffectChoice, JwtSection, RawConfig,
-        RuleSection, UserSection, WhoSection,
+        ActionChoice, AnonymousChoice, AuthSection, AuthorizerSection, EffectChoice, JwtSection,
+        PublishAuthorizerSection, RawConfig, RuleSection, UserSection, WhoSection,
     },
     resolved::Auth,
     suggest::nearest,
@@ -30,6 +31,7 @@ pub(super) fn auth(raw: &RawConfig, faults: &mut Faults) -> Auth {
     let users = users(section, faults);
     let tokens = section.jwt.as_ref().and_then(|jwt| tokens(jwt, faults));
     let authorizer = section.http.as_ref().and_then(|http| authorizer(http, faults));
+    let publisher = section.publish.as_ref().and_then(|publish| publisher(publish, faults));
     let rules = rules(section, faults);
     if section.ticket_lifetime.is_zero() {
         let at = KeyPath::keys(["auth", "ticket_lifetime"]);
@@ -46,6 +48,7 @@ pub(super) fn auth(raw: &RawConfig, faults: &mut Faults) -> Auth {
         rules,
         tokens,
         authorizer,
+        publisher,
         ticket_lifetime: section.ticket_lifetime.get(),
         cookie: section.cookie.clone(),
     };
@@ -242,6 +245,25 @@ fn authorizer(section: &AuthorizerSection, faults: &mut Faults) -> Option<Author
     }
     let (timeout, cache) = (section.timeout.get(), section.cache.get());
     Some(AuthorizerConfig { url: section.url.clone(), timeout, cache })
+}
+
+fn publisher(section: &PublishAuthorizerSection, faults: &mut Faults) -> Option<PublisherConfig> {
+    let at = KeyPath::keys(["auth", "publish"]);
+    if !is_protected(&section.url) {
+        let problem = "what is published would be judged unprotected";
+        faults.add(at.key("url"), problem, "write an https:// address (http:// only on this machine)");
+        return None;
+    }
+    if section.timeout.is_zero() {
+        faults.add(at.key("timeout"), "this may not be zero", "write a time such as \"5s\"");
+    }
+    Some(PublisherConfig {
+        url: section.url.clone(),
+        timeout: section.timeout.get(),
+        cache: section.cache.get(),
+        on: section.on.iter().map(|filter| filter.get().clone()).collect(),
+        payload: section.payload,
+    })
 }
 
 /// Whether nobody on the way can read or change what is sent to an address.

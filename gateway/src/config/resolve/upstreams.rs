@@ -1,8 +1,10 @@
 //! Upstreams and their rules.
 
 use ratatosk_connector::{
-    config_types::{BridgeRuleConfig, ClientTlsConfig, UpstreamConfig},
-    rules::{Conflict, Direction, LoopGuard, Rule, RuleOptions, RuleRef, RuleSet, UpstreamRules, analyse},
+    config_types::{BridgeRuleConfig, ChannelValue, ClientTlsConfig, UpstreamConfig},
+    rules::{
+        Conflict, Direction, LoopGuard, Rule, RuleOptions, RuleRef, RuleSet, TreatmentBuilder, UpstreamRules, analyse,
+    },
 };
 use ratatosk_core::Qos;
 use ratatosk_mqtt::config::{MqttUpstreamConfig, MqttVersion};
@@ -108,7 +110,7 @@ fn common<O>(
     at: &KeyPath,
     faults: &mut Faults,
 ) -> Upstream {
-    check_name(&config.name, at, faults);
+    check_name(&config.name, "an upstream", at, faults);
     if !schemes.contains(&config.url.scheme()) {
         let problem =
             format!("an upstream of kind \"{}\" cannot be reached by {}://", options.kind(), config.url.scheme());
@@ -125,8 +127,8 @@ fn common<O>(
     Upstream {
         name: config.name.as_str().into(),
         url: config.url.clone(),
-        inbound: rules(&config.inbound, Direction::In, at, faults),
-        outbound: rules(&config.outbound, Direction::Out, at, faults),
+        inbound: rules(&config.inbound, Direction::In, config.dead_letter.as_ref(), at, faults),
+        outbound: rules(&config.outbound, Direction::Out, config.dead_letter.as_ref(), at, faults),
         guard,
         mode: config.mode,
         linger: config.linger,
@@ -137,10 +139,10 @@ fn common<O>(
 }
 
 /// Names become metric labels and levels of `$monitor` channels.
-fn check_name(name: &str, at: &KeyPath, faults: &mut Faults) {
+pub(super) fn check_name(name: &str, whose: &str, at: &KeyPath, faults: &mut Faults) {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if !(1..=64).contains(&name.len()) || !name.bytes().all(fits) {
-        let problem = format!("{name:?} is not a name for an upstream");
+        let problem = format!("{name:?} is not a name for {whose}");
         faults.add(at.key("name"), problem, "use 1 to 64 letters, digits, `-`, `_` and `.`");
     }
 }
@@ -158,23 +160,65 @@ fn check_mqtt(options: &MqttUpstreamConfig, at: &KeyPath, faults: &mut Faults) {
     }
 }
 
-fn rules(configs: &[BridgeRuleConfig], direction: Direction, at: &KeyPath, faults: &mut Faults) -> RuleSet {
+fn rules(
+    configs: &[BridgeRuleConfig],
+    direction: Direction,
+    dead_letter: Option<&ChannelValue>,
+    at: &KeyPath,
+    faults: &mut Faults,
+) -> RuleSet {
     let mut rules = Vec::new();
     for (index, config) in configs.iter().enumerate() {
         let at = at.key(direction.key()).index(index);
         match Rule::new(&at.expression(), direction, config.from.as_str(), config.to().as_str()) {
             Ok(rule) => {
-                let qos = match config.qos {
-                    0 => Qos::AtMostOnce,
-                    1 => Qos::AtLeastOnce,
-                    _ => Qos::ExactlyOnce,
-                };
-                rules.push(rule.with_options(RuleOptions { qos, retain: config.retain }));
+                let rule = rule.with_options(RuleOptions { qos: qos(config.qos), retain: config.retain });
+                rules.push(treated(rule, config, dead_letter, &at, faults));
             }
             Err(error) => faults.add(at.key("to"), error.to_string(), "give `to` the wildcards of `from`"),
         }
     }
     RuleSet::new(rules)
+}
+
+fn qos(level: u8) -> Qos {
+    Qos::try_from(level).unwrap_or(Qos::ExactlyOnce)
+}
+
+/// The rule with what it does besides naming.
+fn treated(
+    rule: Rule,
+    config: &BridgeRuleConfig,
+    dead_letter: Option<&ChannelValue>,
+    at: &KeyPath,
+    faults: &mut Faults,
+) -> Rule {
+    if config.set_retain == Some(true) && !config.retain {
+        faults.add(at.key("set_retain"), "`retain = false` says the opposite", "leave one of the two out");
+    }
+    let builder = TreatmentBuilder {
+        when: config.when.clone(),
+        transform: config.transform.clone(),
+        properties: config.properties.iter().map(|(name, text)| (name.clone(), text.clone())).collect(),
+        event: config.event.clone(),
+        qos: config.set_qos.map(qos),
+        retain: config.set_retain,
+        max_rate: config.max_rate,
+        dead_letter: config.dead_letter.as_ref().or(dead_letter).map(|channel| channel.get().clone()),
+    };
+    if builder.is_empty() {
+        return rule;
+    }
+    match builder.build() {
+        Ok(treatment) => rule.with_treatment(treatment),
+        Err(errors) => {
+            for error in errors {
+                let key = error.key().split('.').fold(at.clone(), |at, key| at.key(key));
+                faults.add(key, error.to_string(), "");
+            }
+            rule
+        }
+    }
 }
 
 fn for_analysis(upstream: &Upstream) -> UpstreamRules {
@@ -191,7 +235,9 @@ fn for_analysis(upstream: &Upstream) -> UpstreamRules {
 /// The rule whose line a conflict is reported at: the later one.
 fn blamed(conflict: &Conflict) -> &RuleRef {
     match conflict {
-        Conflict::Ambiguous { second, .. } | Conflict::Repeated { second, .. } => second,
+        Conflict::Ambiguous { second, .. } | Conflict::Repeated { second, .. } | Conflict::Shadowed { second, .. } => {
+            second
+        }
         Conflict::Return { inbound, .. } => inbound,
     }
 }

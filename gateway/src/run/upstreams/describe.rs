@@ -4,13 +4,13 @@ use std::time::UNIX_EPOCH;
 
 use ratatosk_connector::{
     config_types::UpstreamMode,
-    rules::{LoopGuard, RuleSet},
+    rules::{Direction, LoopGuard, Rule, RuleSet},
     tls::ServerCertificate,
     upstream::State,
 };
-use ratatosk_metrics::UpstreamReading;
+use ratatosk_metrics::{RuleReading, UpstreamReading};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{Entry, Source, Upstreams};
 use crate::config::{Upstream, UpstreamOptions};
@@ -30,6 +30,7 @@ impl Upstreams {
                 queue_bytes: status.queue.bytes,
                 queue_oldest: status.queue.oldest.unwrap_or_default(),
                 ack_stalls: status.ack_stalls,
+                rules: readings(&entry.upstream),
             }
         };
         entries.values().map(one).collect()
@@ -103,14 +104,38 @@ fn describe(entry: &Entry) -> Value {
 }
 
 fn rules(set: &RuleSet) -> Value {
-    let rule = |rule: &ratatosk_connector::rules::Rule| {
+    let rule = |rule: &Rule| {
         let options = rule.options();
-        json!({
+        let mut described = json!({
             "from": rule.from().as_str(),
             "to": rule.to().as_str(),
             "qos": options.qos as u8,
             "retain": options.retain,
-        })
+        });
+        if let (Some(treatment), Value::Object(fields)) = (rule.treatment(), &mut described) {
+            let counts = treatment.counts().read().into_iter().map(|(name, count)| (name.to_owned(), json!(count)));
+            fields.insert("messages".to_owned(), counts.collect::<Map<_, _>>().into());
+            fields.insert("dead_letters".to_owned(), json!(treatment.counts().dead_letters()));
+            fields.insert("dead_letter".to_owned(), json!(treatment.dead_letter().map(|channel| channel.as_str())));
+        }
+        described
     };
     set.iter().map(rule).collect()
+}
+
+/// What the rules that do more than name have done.
+fn readings(upstream: &Upstream) -> Vec<RuleReading> {
+    let directions = [(Direction::In, &upstream.inbound), (Direction::Out, &upstream.outbound)];
+    let mut all = Vec::new();
+    for (direction, rules) in directions {
+        for (index, rule) in rules.iter().enumerate() {
+            let Some(treatment) = rule.treatment() else { continue };
+            all.push(RuleReading {
+                rule: format!("{}[{index}]", direction.key()),
+                messages: treatment.counts().read(),
+                dead_letters: treatment.counts().dead_letters(),
+            });
+        }
+    }
+    all
 }

@@ -29,6 +29,7 @@ use crate::{
     server::{
         admit, cookie,
         direct::Direct,
+        judged::Judged,
         live::{Live, Wake},
         mount::Mount,
         process::{Caller, Held, Outcome, admission, process},
@@ -142,7 +143,8 @@ pub(super) async fn prepare(
         rides,
         trusted: publisher::is_trusted(mount, headers, &batch),
     };
-    Ok(process(mount, &batch, &caller))
+    let said = Judged::ask(mount, &batch).await;
+    Ok(process(mount, &batch, &caller, &said))
 }
 
 async fn take_held(held: &mut Held) -> Result<Answer, Refusal> {

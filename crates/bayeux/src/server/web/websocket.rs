@@ -18,6 +18,7 @@ use crate::{
     proto::{Carrier, inbound::parse},
     server::{
         admit, cookie,
+        judged::Judged,
         link::{Connection, Wire},
         mount::Mount,
         process::{Caller, Outcome, admission, process, random_id},
@@ -188,7 +189,8 @@ impl Reader<'_> {
             rides: false,
             trusted: false,
         };
-        let mut outcome = process(mount, &batch, &caller);
+        let said = Judged::ask(mount, &batch).await;
+        let mut outcome = process(mount, &batch, &caller, &said);
         self.reply(&mut outcome);
         admission(mount).await;
         Ok(())

@@ -2,8 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ratatosk_connector::limits::{Limit, Pressure};
-use ratatosk_core::{Origin, Publication, stats::DropReason};
+use ratatosk_connector::{
+    access::Disapproved,
+    limits::{Limit, Pressure},
+};
+use ratatosk_core::{Origin, Publication, PublishError, stats::DropReason};
 use serde_json::{Map, Value, json};
 
 use super::{Answer, Call, channels::attributes};
@@ -82,7 +85,7 @@ async fn publish(call: &Call, event: &Event) -> Result<(), Fault> {
     }
     let name: Option<Arc<str>> = Some(event.name.as_str()).filter(|name| *name != DEFAULT_EVENT).map(Into::into);
     let payload = payload::of(&event.data);
-    let mut origin = Origin::connector(app.connector);
+    let mut origin = Origin { hops: call.hops.clone(), ..Origin::connector(app.connector) };
     if let Some(client) = event.socket_id.as_deref().and_then(|id| app.client(id)) {
         origin.session = Some(client.session);
         origin.client_id = event.socket_id.as_deref().map(Arc::from);
@@ -100,7 +103,21 @@ async fn publish(call: &Call, event: &Event) -> Result<(), Fault> {
             publication.retain = true;
             publication.expiry = Some(KEPT);
         }
-        app.bus.publish(publication).map_err(|error| Fault::bad(error.to_string()))?;
+        let approved = match &app.own {
+            Some(rights) => rights.approve(publication).await,
+            None => Ok(publication),
+        };
+        let publication = approved.map_err(|why| {
+            app.bus.stats().dropped(app.connector, DropReason::Denied, 1);
+            let status = if why == Disapproved::Unavailable { 503 } else { 403 };
+            Fault { status, message: why.to_string() }
+        })?;
+        match app.bus.publish(publication) {
+            Ok(_) => {}
+            // It has been here, and the bus has counted it: whoever sent it has done right.
+            Err(PublishError::Loop) => continue,
+            Err(error) => return Err(Fault::bad(error.to_string())),
+        }
         if kind.cache {
             app.registry.filled(written);
         }

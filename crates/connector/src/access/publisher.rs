@@ -1,0 +1,197 @@
+//! Another server is asked about each publication: it allows, denies, or changes it.
+//!
+//! It is asked after the rules, so that it only hears of what they allow. Whatever is no clear yes is a no: a server that is slow, down or
+//! answers nonsense lets nothing through.
+
+use std::{sync::Arc, time::Duration};
+
+use base64::Engine as _;
+use bytes::Bytes;
+use ratatosk_core::{Channel, Filter, Publication, message::Kind};
+use serde::Deserialize;
+use serde_json::{Map, Value, json, value::RawValue};
+use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
+
+use super::{
+    Identity,
+    inquiry::{Asker, Remembered},
+    jwt::TokenKeyError,
+};
+
+/// The longest answer that is read: a payload may be in it.
+const MAX_BYTES: usize = 4 << 20;
+/// Questions that are open at once; more wait.
+const AT_ONCE: usize = 256;
+
+/// Where to ask about publications, and about which.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublisherConfig {
+    /// The address.
+    pub url: String,
+    /// How long an answer may take.
+    pub timeout: Duration,
+    /// For how long the same question is answered the same; zero asks every time.
+    pub cache: Duration,
+    /// Publications to these channels; none named is all.
+    pub on: Vec<Filter>,
+    /// Whether the payload is part of the question.
+    pub payload: bool,
+}
+
+/// Why a message may not be published.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Disapproved {
+    /// The server said no, perhaps with a reason.
+    #[error("{}", .0.as_deref().unwrap_or("the publish authorizer does not allow it"))]
+    Denied(Option<Arc<str>>),
+    /// It could not be asked.
+    #[error("the publish authorizer cannot be asked")]
+    Unavailable,
+}
+
+/// Asks about publications.
+#[derive(Debug)]
+pub(super) struct PublishAuthorizer {
+    config: PublisherConfig,
+    asker: Asker,
+    open: Semaphore,
+    known: Remembered<[u8; 32], Result<Arc<Changes>, Disapproved>>,
+}
+
+/// What the server answers. Fields that it leaves out leave the message as it is.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Answer {
+    allow: bool,
+    reason: Option<Arc<str>>,
+    channel: Option<String>,
+    payload: Option<Box<RawValue>>,
+    base64: Option<String>,
+    event: Option<Arc<str>>,
+    retain: Option<bool>,
+}
+
+/// What becomes of an allowed message.
+#[derive(Debug, Default, PartialEq)]
+struct Changes {
+    channel: Option<Channel>,
+    payload: Option<Bytes>,
+    event: Option<Arc<str>>,
+    retain: Option<bool>,
+}
+
+impl PublishAuthorizer {
+    pub(super) fn new(config: PublisherConfig) -> Result<Self, TokenKeyError> {
+        let asker = Asker::new(config.url.clone(), config.timeout, MAX_BYTES).map_err(|_| TokenKeyError::Client)?;
+        let known = Remembered::new(config.cache);
+        Ok(Self { config, asker, open: Semaphore::new(AT_ONCE), known })
+    }
+
+    /// Whether publications to a channel are asked about.
+    pub(super) fn concerns(&self, channel: &Channel) -> bool {
+        self.config.on.is_empty() || self.config.on.iter().any(|filter| filter.matches(channel))
+    }
+
+    /// The message as it may be published.
+    pub(super) async fn judge(&self, who: &Identity, publication: Publication) -> Result<Publication, Disapproved> {
+        let question = self.question(who, &publication).to_string();
+        let digest: [u8; 32] = Sha256::digest(&question).into();
+        let judged = match self.known.get(&digest) {
+            Some(judged) => judged,
+            None => {
+                let judged = self.ask(question).await?;
+                self.known.put(digest, judged.clone());
+                judged
+            }
+        };
+        judged.map(|changes| changes.apply(publication))
+    }
+
+    async fn ask(&self, question: String) -> Result<Result<Arc<Changes>, Disapproved>, Disapproved> {
+        let unavailable = |why: &dyn std::fmt::Display| {
+            tracing::warn!(url = self.asker.url(), error = %why, "the publish authorizer could not be asked");
+            Disapproved::Unavailable
+        };
+        let waited = tokio::time::timeout(self.config.timeout, self.open.acquire()).await;
+        let _permit = waited.map_err(|_| unavailable(&"too many questions are open"))?;
+        match self.asker.ask::<Answer>(question).await {
+            Ok(None) => Ok(Err(Disapproved::Denied(None))),
+            Ok(Some(answer)) if !answer.allow => Ok(Err(Disapproved::Denied(answer.reason))),
+            Ok(Some(answer)) => {
+                Changes::read(answer).map(|changes| Ok(Arc::new(changes))).map_err(|why| unavailable(&why))
+            }
+            Err(error) => Err(unavailable(&error)),
+        }
+    }
+
+    fn question(&self, who: &Identity, publication: &Publication) -> Value {
+        let extras = publication.extras.as_deref();
+        let mut question = json!({
+            "connector": who.connector.name(),
+            "address": who.address,
+            "user": who.subject.user,
+            "groups": who.subject.groups,
+            "channel": publication.channel.as_str(),
+            "qos": publication.qos as u8,
+            "retain": publication.retain,
+            "event": extras.and_then(|extras| extras.event.as_deref()),
+            "properties": extras.map(|extras| &extras.properties),
+        });
+        if let (true, Some(fields)) = (self.config.payload, question.as_object_mut()) {
+            payload(&publication.payload, extras.and_then(|extras| extras.content_type.as_deref()), fields);
+        }
+        question
+    }
+}
+
+/// JSON as it is, text as a string, anything else in base64.
+fn payload(payload: &[u8], content_type: Option<&str>, fields: &mut Map<String, Value>) {
+    let (name, value) = match (Kind::of(payload, content_type), std::str::from_utf8(payload)) {
+        (Kind::Json, Ok(text)) => ("payload", serde_json::from_str(text).unwrap_or_default()),
+        (Kind::Text, Ok(text)) => ("payload", Value::from(text)),
+        _ => ("base64", Value::from(base64::engine::general_purpose::STANDARD.encode(payload))),
+    };
+    fields.insert(name.to_owned(), value);
+}
+
+impl Changes {
+    fn read(answer: Answer) -> Result<Self, String> {
+        let channel = answer.channel.map(|name| Channel::new(&*name).map_err(|error| format!("{name:?}: {error}")));
+        let payload = match (answer.payload, answer.base64) {
+            (Some(_), Some(_)) => return Err("`payload` and `base64` are both there".to_owned()),
+            (Some(json), None) => Some(match serde_json::from_str::<String>(json.get()) {
+                Ok(text) => Bytes::from(text),
+                Err(_) => Bytes::copy_from_slice(json.get().as_bytes()),
+            }),
+            (None, Some(text)) => {
+                let decoded = base64::engine::general_purpose::STANDARD.decode(text);
+                Some(decoded.map(Bytes::from).map_err(|error| error.to_string())?)
+            }
+            (None, None) => None,
+        };
+        Ok(Self { channel: channel.transpose()?, payload, event: answer.event, retain: answer.retain })
+    }
+
+    fn apply(&self, mut publication: Publication) -> Publication {
+        if let Some(channel) = &self.channel {
+            publication.channel = channel.clone();
+        }
+        if let Some(payload) = &self.payload {
+            publication.payload = payload.clone();
+            if let Some(extras) = publication.extras.as_deref_mut() {
+                // Nothing was said about the new one.
+                (extras.content_type, extras.utf8) = (None, false);
+            }
+        }
+        if let Some(event) = &self.event {
+            publication.extras_mut().event = Some(event.clone()).filter(|event| !event.is_empty());
+        }
+        publication.retain = self.retain.unwrap_or(publication.retain);
+        publication
+    }
+}
+
+#[cfg(test)]
+#[path = "publisher_tests.rs"]
+mod tests;
