@@ -5,7 +5,7 @@
 //! a span from a message's arrival until it is placed, and below it one for each kind of subscriber it was written to.
 //! Whoever is not picked costs one look at a random number; without `[otlp]` nothing here runs.
 //!
-//! The messages are written down in [`mod@wire`]: the SDK aggregates by itself, and could not export what the exporter
+//! The messages are written down by hand: the SDK aggregates by itself, and could not export what the exporter
 //! has aggregated already.
 
 mod collector;
