@@ -117,7 +117,7 @@ fn head(server: &Server, parts: &Parts) -> Result<Publication, Problem> {
     }
     let context = trace_context(&parts.headers);
     if !context.is_empty() {
-        publication.extras_mut().properties = context;
+        publication.extras_mut().properties.extend(context);
     }
     Ok(publication)
 }
