@@ -1,6 +1,6 @@
 //! A session under the limits.
 
-use std::{num::NonZeroU32, sync::Arc};
+use std::{num::NonZeroU32, sync::Arc, time::Instant};
 
 use ratatosk_core::Connector;
 
@@ -18,6 +18,7 @@ struct Inner {
     user_rate: Option<NonZeroU32>,
     published: Meter,
     user: Option<Counted>,
+    pause: Option<Instant>,
 }
 
 impl Guest {
@@ -38,6 +39,7 @@ impl Guest {
             user_rate: config.publish_rate_per_user,
             published: Meter::default(),
             user,
+            pause: None,
         }))))
     }
 
@@ -62,13 +64,25 @@ impl Guest {
         self.each_rate(Meter::take)
     }
 
-    /// The session publishes, and cannot be told that it does so too often: it is to be made to wait. What it publishes
-    /// counts in any case.
-    ///
-    /// # Errors
-    /// How long it is to wait.
-    pub fn publish_owing(&self) -> Result<(), TooFast> {
-        self.each_rate(Meter::owe)
+    /// The session publishes, and cannot be told that it does so too often: what it publishes is taken, and it is to wait after
+    /// that, see [`Guest::pause`].
+    pub fn publish_owing(&mut self) {
+        let early = self.each_rate(Meter::owe).err();
+        if let (Some(inner), Some(early)) = (&mut self.0, early) {
+            inner.pause = Some(Instant::now() + early.wait);
+        }
+    }
+
+    /// Until when the session is not to be heard.
+    #[must_use]
+    pub fn pause(&self) -> Option<Instant> {
+        self.0.as_ref()?.pause
+    }
+
+    /// Ends the pause if it is over by now. True if it was one.
+    pub fn end_pause(&mut self) -> bool {
+        let now = Instant::now();
+        self.0.as_mut().is_some_and(|inner| inner.pause.take_if(|until| *until <= now).is_some())
     }
 
     fn each_rate(&self, take: impl Fn(&Meter, NonZeroU32) -> Result<(), TooFast>) -> Result<(), TooFast> {

@@ -100,10 +100,8 @@ pub(super) struct Rest {
     unstored: Vec<(Acknowledge, Waits)>,
     /// The client has said goodbye, so that its will is void.
     goodbye: bool,
-    /// Its hold on the limits.
+    /// Its hold on the limits. While it pauses, the client is not read.
     guest: Guest,
-    /// It published faster than it may, and could not be told: it is not read before this.
-    pause: Option<Instant>,
     /// Ends the connection when what let it in expires.
     _watch: Option<Watch>,
 }
@@ -139,12 +137,12 @@ impl Connection {
         let mut heard = Instant::now();
         // What came with CONNECT.
         let mut flushed = Box::pin(self.packets()).await?;
-        let mut timer = std::pin::pin!(tokio::time::sleep_until(self.rest.pause.unwrap_or(heard + silence)));
+        let mut timer = std::pin::pin!(tokio::time::sleep_until(self.pause().unwrap_or(heard + silence)));
         loop {
             if let Some(end) = self.wire.ended() {
                 return Err(end);
             }
-            let reads = flushed.backlog <= BACKLOG && self.rest.pause.is_none();
+            let reads = flushed.backlog <= BACKLOG && self.pause().is_none();
             let waited = self.wire.wait(reads, !flushed.clear, timer.as_mut()).await;
             match waited.map_err(|_| End::silent(EndReason::Io))? {
                 // Boxed, so that an idle connection does not hold the memory of a busy one.
@@ -153,17 +151,17 @@ impl Connection {
                         heard = Instant::now();
                     }
                 }
-                Waited::Timer if self.rest.pause.take_if(|until| *until <= Instant::now()).is_some() => {
+                Waited::Timer if self.rest.guest.end_pause() => {
                     heard = Instant::now();
                     flushed = Box::pin(self.packets()).await?;
-                    timer.as_mut().reset(self.rest.pause.unwrap_or(heard + silence));
+                    timer.as_mut().reset(self.pause().unwrap_or(heard + silence));
                     continue;
                 }
                 Waited::Timer if heard + silence <= Instant::now() => return Err(End::from(EndReason::Timeout)),
                 Waited::Timer => timer.as_mut().reset(heard + silence),
                 Waited::Other => {}
             }
-            if let Some(until) = self.rest.pause {
+            if let Some(until) = self.pause() {
                 timer.as_mut().reset(until);
             }
             flushed = self.client.flush(&self.wire, &[], 0).map_err(|_| End::silent(EndReason::Io))?;
@@ -176,7 +174,7 @@ impl Connection {
             match self.read_once()? {
                 Read::Blocked => return Ok(reads > 0),
                 Read::Some if self.packets().await?.backlog > BACKLOG => return Ok(true),
-                Read::Some if self.rest.pause.is_some() => return Ok(true),
+                Read::Some if self.pause().is_some() => return Ok(true),
                 Read::Some | Read::Done => {}
             }
             if reads % READS == READS - 1 {
@@ -226,7 +224,7 @@ impl Connection {
     }
 
     async fn handle(&mut self, answers: &mut Vec<u8>, count: &mut u64) -> Result<(), End> {
-        while self.rest.pause.is_none()
+        while self.pause().is_none()
             && let Some(packet) = self.inbound.next().map_err(|error| self.fault(error.into()))?
         {
             *count += 1;
@@ -310,15 +308,19 @@ impl Connection {
         }
     }
 
+    /// Until when the client is not read: it published faster than it may, and could not be told.
+    fn pause(&self) -> Option<Instant> {
+        self.rest.guest.pause().map(Instant::from_std)
+    }
+
     /// Holds the client to its rate. Who can be told is refused what is too much. Before MQTT 5 only QoS 0 can be dropped: for
     /// the rest, the client is not read until its time has come.
     fn pace(&mut self, qos: Qos) -> Result<(), ReasonCode> {
-        let guest = &self.rest.guest;
         if qos != Qos::AtMostOnce && !self.version.is_v5() {
-            self.rest.pause = guest.publish_owing().err().map(|early| Instant::now() + early.wait);
+            self.rest.guest.publish_owing();
             return Ok(());
         }
-        guest.publish().map_err(|_| {
+        self.rest.guest.publish().map_err(|_| {
             let stats = self.shared.bus.stats();
             stats.dropped(*CONNECTOR, ratatosk_core::stats::DropReason::RateLimited, 1);
             ReasonCode::QUOTA_EXCEEDED
