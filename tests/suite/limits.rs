@@ -284,3 +284,38 @@ async fn wrong_limits_are_named() {
     let zero = ratatosk_tests::command::Ran::start(&["check", "--set", "limits.publish_rate=0"]).ends_with(2).await;
     assert!(zero.stderr().contains("limits.publish_rate"), "{}", zero.stderr());
 }
+
+#[tokio::test]
+async fn a_fast_channel_carries_so_many_messages_a_second_to_every_protocol() {
+    let gateway = Gateway::with("[[channels]]\nmatch = \"fast/#\"\nmax_rate = 2").await;
+    let endpoint = Endpoint::of(&gateway).await;
+    let mut stream = gateway.sse(&[("channel", "fast/a")]).await;
+    let mut device = Mqtt::connect(Client::Js, endpoint, json!({})).await;
+    device.subscribe("fast/#", 1).await;
+    let begun = std::time::Instant::now();
+    gateway.publish_all("fast/a", (0..200).map(|n| n.to_string())).await;
+    let burst = begun.elapsed();
+    // The first goes at once and the last is never lost; what is between them is the latest of its time.
+    let (mut seen, mut heard) = (Vec::new(), Vec::new());
+    while seen.last() != Some(&199) {
+        seen.push(stream.message().await.data().as_u64().expect("a number"));
+    }
+    while heard.last() != Some(&199) {
+        heard.push(device.message().await.number());
+    }
+    assert_eq!(seen, heard, "each protocol sees the same");
+    assert_eq!(seen.first(), Some(&0));
+    assert!(seen.windows(2).all(|pair| pair[0] < pair[1]), "{seen:?}");
+    let most = 2 + usize::try_from(burst.as_secs()).expect("seconds") * 2 + 2;
+    assert!(seen.len() <= most, "{} in {burst:?}", seen.len());
+    let dropped = gateway.metrics().await.sum("ratatosk_messages_dropped_total", &[("reason", "conflated")]);
+    assert_eq!(dropped, Some((200 - seen.len()) as f64));
+    // What is kept is what was seen, and others are not concerned.
+    let mut again = gateway.sse(&[("channel", "fast/a"), ("lastEventID", "earliest")]).await;
+    assert_eq!(again.message().await.data(), &json!(0));
+    let mut plain = gateway.sse(&[("channel", "slow")]).await;
+    gateway.publish_all("slow", (0..50).map(|n| n.to_string())).await;
+    for n in 0..50 {
+        assert_eq!(plain.message().await.data(), n);
+    }
+}

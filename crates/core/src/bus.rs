@@ -22,6 +22,7 @@ use crate::{
     lane::Lane,
     message::{Connector, Message, Position, Publication},
     monitor::{Monitor, MonitorEvent},
+    pace::{self, Pacing},
     peer::Peer,
     presence::{self, Presence},
     rule::Rules,
@@ -31,6 +32,7 @@ use crate::{
 };
 
 mod interest;
+mod paced;
 mod relief;
 mod route;
 mod sessions;
@@ -117,6 +119,7 @@ struct Inner {
     /// Publishers wait: memory is short.
     held: AtomicBool,
     released: tokio::sync::Notify,
+    pacing: Pacing,
 }
 
 /// What a bus needs to have run.
@@ -164,9 +167,11 @@ impl Bus {
             tracer: OnceLock::new(),
             held: AtomicBool::new(false),
             released: tokio::sync::Notify::new(),
+            pacing: Pacing::default(),
         };
         let bus = Self(Arc::new(inner));
         tasks.push(Box::pin(presence::tell(bus.clone())));
+        tasks.push(Box::pin(pace::run(bus.clone())));
         (bus, tasks)
     }
 
@@ -200,6 +205,13 @@ impl Bus {
             inner.stats.dropped(connector, DropReason::Denied, 1);
             return Err(PublishError::Reserved);
         }
+        let rules = inner.rules.load();
+        if rules.any_rate()
+            && let Some(gap) = rules.of(&publication.channel).least_gap
+        {
+            return Ok(self.publish_paced(publication, gap));
+        }
+        drop(rules);
         let span = inner.begin_span(&mut publication);
         let message = Message::new(publication, (SystemTime::now(), Instant::now())).spanned(span);
         let receipt = inner.place(Arc::new(message));
@@ -308,6 +320,7 @@ impl Bus {
     pub fn close(&self) {
         self.0.presence.news.close();
         self.hold(false);
+        self.0.pacing.close().into_iter().for_each(|publication| self.publish_now(publication));
         self.0.lanes.iter().for_each(|lane| lane.close());
     }
 

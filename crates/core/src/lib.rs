@@ -17,6 +17,7 @@ mod lane;
 pub mod message;
 pub mod monitor;
 pub mod outbox;
+mod pace;
 pub mod peer;
 pub mod presence;
 pub mod queue;

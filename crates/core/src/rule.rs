@@ -62,6 +62,8 @@ pub struct ChannelRule {
     pub slow: Option<SlowPolicy>,
     /// Bounds of an outbox that this rule decides; `None` leaves them to the connector.
     pub outbox: Option<OutboxLimits>,
+    /// The least time between two messages of one channel: of those that come faster the latest wins. `None` is no bound.
+    pub least_gap: Option<Duration>,
 }
 
 /// The ordered list: the first match decides.
@@ -70,6 +72,7 @@ pub struct Rules {
     list: Vec<Arc<ChannelRule>>,
     fallback: Arc<ChannelRule>,
     any_presence: bool,
+    any_rate: bool,
 }
 
 impl Rules {
@@ -77,13 +80,20 @@ impl Rules {
     #[must_use]
     pub fn new(list: Vec<ChannelRule>, fallback: ChannelRule) -> Self {
         let any_presence = fallback.presence || list.iter().any(|rule| rule.presence);
-        Self { list: list.into_iter().map(Arc::new).collect(), fallback: Arc::new(fallback), any_presence }
+        let any_rate = fallback.least_gap.is_some() || list.iter().any(|rule| rule.least_gap.is_some());
+        Self { list: list.into_iter().map(Arc::new).collect(), fallback: Arc::new(fallback), any_presence, any_rate }
     }
 
     /// Whether any rule asks for rosters.
     #[must_use]
     pub fn any_presence(&self) -> bool {
         self.any_presence
+    }
+
+    /// Whether any rule bounds how fast a channel is.
+    #[must_use]
+    pub fn any_rate(&self) -> bool {
+        self.any_rate
     }
 
     /// The rule of a channel.
@@ -114,6 +124,7 @@ impl Default for ChannelRule {
             presence: false,
             slow: None,
             outbox: None,
+            least_gap: None,
         }
     }
 }

@@ -36,11 +36,13 @@ pub enum DropReason {
     RateLimited,
     /// A bridge rule's program failed on it.
     Failed,
+    /// A newer one of its channel, which carries only so many, took its place.
+    Conflated,
 }
 
 impl DropReason {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Slow,
         Self::Expired,
         Self::TooLarge,
@@ -50,6 +52,7 @@ impl DropReason {
         Self::QueueFull,
         Self::RateLimited,
         Self::Failed,
+        Self::Conflated,
     ];
 
     /// The label in metrics.
@@ -65,6 +68,7 @@ impl DropReason {
             Self::QueueFull => "queue_full",
             Self::RateLimited => "rate_limited",
             Self::Failed => "failed",
+            Self::Conflated => "conflated",
         }
     }
 }

@@ -63,5 +63,6 @@ fn because(reason: DropReason) -> &'static str {
         DropReason::QueueFull => "the queue of an upstream that is away was full, or the upstream was stopped",
         DropReason::RateLimited => "its publisher, or the bridge rule that takes it, exceeded its rate",
         DropReason::Failed => "the program of a bridge rule failed on it",
+        DropReason::Conflated => "a newer one took its place on a channel that carries only so many (`max_rate`)",
     }
 }

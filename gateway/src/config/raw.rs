@@ -164,6 +164,10 @@ pub struct ChannelSection {
     /// Bounds of the outbox of a subscriber; without it, the protocol decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outbox: Option<OutboxSection>,
+    /// Messages per second that each channel carries at most, for all its subscribers: of those that come faster the latest wins.
+    #[schemars(example = 10)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_rate: Option<f64>,
 }
 
 /// What is kept per channel. Zero messages, age or bytes keep nothing.

@@ -1,5 +1,7 @@
 //! Channel rules.
 
+use std::time::Duration;
+
 use ratatosk_connector::config_types::FilterValue;
 use ratatosk_core::{
     outbox::{OutboxLimits, SlowPolicy},
@@ -28,6 +30,12 @@ pub(super) fn rules(sections: &[ChannelSection], faults: &mut Faults) -> (Vec<Ch
             );
         }
     }
+    for (index, section) in sections.iter().enumerate() {
+        if section.max_rate.is_some_and(|rate| !(1.0 / 86_400.0..=1e6).contains(&rate)) {
+            let at = KeyPath::keys(["channels"]).index(index).key("max_rate");
+            faults.add(at, "this is no rate", "write messages per second, such as 10 or 0.5");
+        }
+    }
     (sections.iter().map(rule).collect(), ChannelRule::default())
 }
 
@@ -44,6 +52,7 @@ fn rule(section: &ChannelSection) -> ChannelRule {
         presence: section.presence,
         slow: section.slow.map(slow),
         outbox: section.outbox.as_ref().map(|outbox| limits(outbox, section.slow)),
+        least_gap: section.max_rate.and_then(|rate| Duration::try_from_secs_f64(1.0 / rate).ok()),
     }
 }
 

@@ -1,0 +1,159 @@
+//! Channels that carry only so many messages a second: of those that come faster, the latest wins.
+//!
+//! A message waits before it gets its position, so that order, history and cursors are what they are everywhere else.
+
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+use tokio::sync::Notify;
+
+use crate::{bus::Bus, channel::Channel, message::Publication};
+
+/// Channels that are paced at a time; a message on one more goes at once.
+const MOST: usize = 65_536;
+
+/// One channel.
+#[derive(Debug)]
+struct Paced {
+    /// Before this, no further message goes.
+    next: Instant,
+    gap: Duration,
+    /// The latest, and the latest retained one, in order of arrival.
+    waiting: SmallVec<[Publication; 1]>,
+}
+
+/// What is to become of a publication.
+#[derive(Debug)]
+pub(crate) enum Paces {
+    /// It goes now.
+    Now(Publication),
+    /// It waits, perhaps in the place of an earlier one.
+    Later {
+        /// The one that will never go.
+        replaced: Option<Publication>,
+    },
+}
+
+/// All channels that had a message a moment ago.
+#[derive(Debug, Default)]
+pub(crate) struct Pacing {
+    channels: Mutex<HashMap<Channel, Paced>>,
+    changed: Notify,
+    closed: AtomicBool,
+}
+
+impl Pacing {
+    /// A publication to a channel whose messages are at least this far apart.
+    pub(crate) fn offer(&self, publication: Publication, gap: Duration, now: Instant) -> Paces {
+        let mut channels = self.channels.lock();
+        let Some(paced) = channels.get_mut(&publication.channel) else {
+            if channels.len() < MOST && !self.closed.load(Ordering::Relaxed) {
+                let paced = Paced { next: now + gap, gap, waiting: SmallVec::new() };
+                channels.insert(publication.channel.clone(), paced);
+            }
+            return Paces::Now(publication);
+        };
+        if paced.waiting.is_empty() && paced.next <= now {
+            (paced.next, paced.gap) = (now + gap, gap);
+            return Paces::Now(publication);
+        }
+        // What new subscribers are to be shown is not lost for a message that is not kept.
+        let same = paced.waiting.iter().position(|waiting| waiting.retain == publication.retain);
+        let replaced = same.map(|at| paced.waiting.remove(at));
+        paced.waiting.push(publication);
+        drop(channels);
+        self.changed.notify_one();
+        Paces::Later { replaced }
+    }
+
+    /// What goes now, and when to ask again.
+    fn due(&self, now: Instant) -> (Vec<Publication>, Option<Instant>) {
+        let (mut going, mut next) = (Vec::new(), None);
+        self.channels.lock().retain(|_, paced| {
+            if paced.next <= now {
+                if paced.waiting.is_empty() {
+                    return false;
+                }
+                going.push(paced.waiting.remove(0));
+                paced.next = now + paced.gap;
+            }
+            if !paced.waiting.is_empty() {
+                next = Some(next.map_or(paced.next, |next: Instant| next.min(paced.next)));
+            }
+            true
+        });
+        (going, next)
+    }
+
+    /// All that waits; nothing waits any more from now on.
+    pub(crate) fn close(&self) -> Vec<Publication> {
+        self.closed.store(true, Ordering::Relaxed);
+        let channels = std::mem::take(&mut *self.channels.lock());
+        self.changed.notify_one();
+        channels.into_values().flat_map(|paced| paced.waiting).collect()
+    }
+}
+
+/// Publishes what waits, each at its time, until the bus is closed.
+pub(crate) async fn run(bus: Bus) {
+    let pacing = bus.pacing();
+    loop {
+        let changed = pacing.changed.notified();
+        if pacing.closed.load(Ordering::Relaxed) {
+            return;
+        }
+        let (going, next) = pacing.due(Instant::now());
+        for publication in going {
+            bus.publish_now(publication);
+        }
+        match next {
+            Some(next) => tokio::select! {
+                () = tokio::time::sleep_until(next.into()) => {}
+                () = changed => {}
+            },
+            None => changed.await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use crate::message::Origin;
+
+    fn publication(payload: &str) -> Publication {
+        Publication::new(Channel::new("a").unwrap(), payload.to_owned(), Origin::gateway())
+    }
+
+    fn payloads(publications: &[Publication]) -> Vec<&[u8]> {
+        publications.iter().map(|publication| &publication.payload[..]).collect()
+    }
+
+    #[test]
+    fn the_latest_wins_and_what_is_retained_is_not_lost() {
+        let (pacing, start, gap) = (Pacing::default(), Instant::now(), Duration::from_secs(1));
+        assert!(matches!(pacing.offer(publication("1"), gap, start), Paces::Now(_)));
+        assert!(matches!(pacing.offer(publication("2").retained(true), gap, start), Paces::Later { replaced: None }));
+        assert!(matches!(pacing.offer(publication("3"), gap, start), Paces::Later { replaced: None }));
+        assert!(matches!(pacing.offer(publication("4"), gap, start), Paces::Later { replaced: Some(_) }));
+        assert_eq!(pacing.due(start).0.len(), 0);
+        let (going, next) = pacing.due(start + gap);
+        assert_eq!((payloads(&going), next), (vec![&b"2"[..]], Some(start + 2 * gap)));
+        let (going, next) = pacing.due(start + 2 * gap);
+        assert_eq!((payloads(&going), next), (vec![&b"4"[..]], None));
+        // A channel that has been quiet is forgotten.
+        assert!(pacing.due(start + 3 * gap).0.is_empty());
+        assert!(pacing.channels.lock().is_empty());
+        assert!(matches!(pacing.offer(publication("5"), gap, start + 4 * gap), Paces::Now(_)));
+        pacing.offer(publication("6"), gap, start + 4 * gap);
+        assert_eq!(payloads(&pacing.close()), [b"6"]);
+        assert!(matches!(pacing.offer(publication("7"), gap, start + 4 * gap), Paces::Now(_)));
+        assert!(matches!(pacing.offer(publication("8"), gap, start + 4 * gap), Paces::Now(_)));
+    }
+}
