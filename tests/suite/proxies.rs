@@ -204,6 +204,8 @@ async fn limits_count_the_clients_behind_a_proxy_and_not_the_proxy() {
     first.wait_for("id:").await;
     assert_eq!(publishes(proxy.address, "127.0.0.2", &[]).await, 429);
     assert_eq!(publishes(proxy.address, "127.0.0.3", &[]).await, 200);
+    let limited = [("connector", "http"), ("limit", "address_connections")];
+    assert_eq!(gateway.metrics().await.sum("ratatosk_limited_total", &limited), Some(1.0));
     let second = open("127.0.0.3");
     second.wait_for("id:").await;
     drop(first);

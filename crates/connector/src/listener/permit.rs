@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
+use ratatosk_core::Connector;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
@@ -58,7 +59,11 @@ impl Permit {
     /// and is not who the proxy is.
     #[must_use]
     pub fn behind_proxy(&self, address: IpAddr) -> Self {
-        let seat = self.0.seat.as_ref().map(|seat| seat.limits().behind_proxy(address));
+        let counted = |seat: &Seat| {
+            let limits = seat.limits();
+            limits.behind_proxy(address).inspect_err(|limit| limits.refused(Connector::register("http"), *limit))
+        };
+        let seat = self.0.seat.as_ref().map(counted);
         let (seat, refused) = match seat {
             None => (None, None),
             Some(Ok(seat)) => (seat, None),
