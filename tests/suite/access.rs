@@ -9,7 +9,8 @@ use ratatosk_tests::http::{fetch, query};
 use ratatosk_tests::mqtt::{Client, Endpoint, Mqtt};
 use ratatosk_tests::ports::free_port;
 use ratatosk_tests::pusher::{Kind, Pusher};
-use ratatosk_tests::{Gateway, Script, SseStream};
+use ratatosk_tests::tls::Certificates;
+use ratatosk_tests::{Gateway, Script, SseStream, mosquitto};
 use serde_json::{Value, json};
 
 const SECRET: &str = "a shared secret of thirty-two bytes and more";
@@ -476,11 +477,16 @@ fn browser(gateway: &Gateway, page: u16, person: &str, cookie: Option<&str>) -> 
 const CLIENTS: [&str; 4] = ["eventsource", "pusher", "mqtt", "cometd"];
 
 #[tokio::test]
-async fn a_browser_with_rights_reads_by_every_client_and_one_without_by_none() {
+async fn a_browser_reads_by_every_client_what_a_device_with_a_certificate_says_and_one_without_rights_by_none() {
     let pages = [free_port(), free_port(), free_port()];
     let origins = pages.map(|port| format!("\"http://127.0.0.1:{port}\"")).join(", ");
-    let gateway = gateway(&format!("[http]\ncors_origins = [{origins}]")).await;
-    let endpoint = Endpoint::of(&gateway).await;
+    let certificates = Certificates::new();
+    certificates.issue("device", "/OU=staff/CN=device-7", "extendedKeyUsage=clientAuth\n", 2);
+    let [ca, cert, key] = ["ca.crt", "server.crt", "server.key"].map(|name| certificates.text(name));
+    let tls = format!("[tls]\ncert = \"{cert}\"\nkey = \"{key}\"\nclient_auth = \"optional\"\nclient_ca = \"{ca}\"\n");
+    let doors = format!("[http]\ncors_origins = [{origins}]\n[mqtt]\ntls_listen = \"127.0.0.1:0\"\n{tls}");
+    let gateway = gateway(&doors).await;
+    let port = gateway.listener("mqtts").await.port();
     // Ann is staff, by her token too; eve has a good token and no rights; nobody has none.
     let (ann, eve) = (token("ann", "1h", &["--group", "staff"]), token("eve", "1h", &[]));
     let mut reader = browser(&gateway, pages[0], "ann", Some(&ann));
@@ -488,9 +494,10 @@ async fn a_browser_with_rights_reads_by_every_client_and_one_without_by_none() {
         let told = reader.expect(client).await;
         assert_eq!(told["allowed"], true, "{client}: {told}");
     }
-    let mut device =
-        Mqtt::connect(Client::Paho, endpoint, json!({"username": "ann", "password": "squirrel", "version": 5})).await;
-    device.publish("lab/x", r#"{"c":21.5}"#, 1).await;
+    // The device shows its certificate, and nothing else.
+    let [cert, key] = ["device.crt", "device.key"].map(|name| certificates.text(name));
+    let shown = ["-q", "1", "-V", "5", "--cafile", &ca, "--cert", &cert, "--key", &key];
+    mosquitto::publish(port, "lab/x", r#"{"c":21.5}"#, &shown).await;
     let mut heard: Vec<String> = Vec::new();
     for _ in CLIENTS {
         let message = reader.expect("message").await;
@@ -505,7 +512,7 @@ async fn a_browser_with_rights_reads_by_every_client_and_one_without_by_none() {
             let told = stranger.expect(client).await;
             assert_eq!(told["allowed"], false, "{person} by {client}: {told}");
         }
-        device.publish("lab/x", "2", 1).await;
+        mosquitto::publish(port, "lab/x", "2", &shown).await;
         assert_eq!(reader.expect("message").await["data"], 2, "who may read reads on");
         for _ in 1..CLIENTS.len() {
             reader.expect("message").await;
