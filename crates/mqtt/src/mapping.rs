@@ -67,20 +67,20 @@ pub fn to_publish(message: &Message) -> Publish {
         ..PublishProperties::default()
     };
     if let Some(extras) = message.extras() {
-        to_properties(extras, &mut properties);
+        to_properties(extras, is_own(message), &mut properties);
     }
     let (topic, payload) = (ByteString::from(&*names::topic(&message.channel)), message.payload.clone());
     Publish { topic, payload, properties, ..Publish::default() }
 }
 
-fn to_properties(extras: &Extras, properties: &mut PublishProperties) {
-    let sayable = |text: &&str| is_sayable(text);
+fn to_properties(extras: &Extras, own: bool, properties: &mut PublishProperties) {
+    let sayable = |text: &&str| is_sayable(text, own);
     properties.payload_format = extras.utf8.then_some(true);
     properties.content_type = extras.content_type.as_deref().filter(sayable).map(ByteString::from);
     let reply_to = extras.reply_to.as_ref().map(names::topic);
     properties.response_topic = reply_to.as_deref().filter(sayable).map(ByteString::from);
     properties.correlation_data = extras.correlation.clone().filter(|data| data.len() <= usize::from(u16::MAX));
-    let user = extras.properties.iter().filter(|(name, value)| is_sayable(name) && is_sayable(value));
+    let user = extras.properties.iter().filter(|(name, value)| is_sayable(name, own) && is_sayable(value, own));
     properties.user_properties =
         user.map(|(name, value)| (ByteString::from(&**name), ByteString::from(&**value))).collect();
     if let Some(event) = extras.event.as_deref().filter(sayable)
@@ -99,28 +99,40 @@ pub fn carries(v5: bool) -> Fields {
 /// Counts what a message loses on its way in a PUBLISH: before MQTT 5 all it says of itself, in MQTT 5 what no string of
 /// the protocol can hold.
 pub fn count_loss(message: &Message, v5: bool, stats: &Stats) {
-    let carried = if v5 { message.extras().map_or(Fields::ALL, carries_of) } else { carries(false) };
+    let carried = if v5 {
+        message.extras().map_or(Fields::ALL, |extras| carries_of(extras, is_own(message)))
+    } else {
+        carries(false)
+    };
     message.count_losses(*CONNECTOR, carried, stats);
 }
 
-fn carries_of(extras: &Extras) -> Fields {
+fn carries_of(extras: &Extras, own: bool) -> Fields {
     let unsaid = |text: Option<&str>, field: Fields| match text {
-        Some(text) if !is_sayable(text) => field,
+        Some(text) if !is_sayable(text, own) => field,
         _ => Fields::NONE,
     };
-    let properties = extras.properties.iter().all(|(name, value)| is_sayable(name) && is_sayable(value));
+    let properties = extras.properties.iter().all(|(name, value)| is_sayable(name, own) && is_sayable(value, own));
     let correlation = extras.correlation.as_ref().is_none_or(|data| data.len() <= usize::from(u16::MAX));
     Fields::ALL
         .without(unsaid(extras.event.as_deref(), Fields::EVENT))
         .without(unsaid(extras.content_type.as_deref(), Fields::CONTENT_TYPE))
-        .without(unsaid(extras.reply_to.as_ref().map(Channel::as_str), Fields::REPLY_TO))
+        .without(unsaid(extras.reply_to.as_ref().map(names::topic).as_deref(), Fields::REPLY_TO))
         .without(if properties { Fields::NONE } else { Fields::PROPERTIES })
         .without(if correlation { Fields::NONE } else { Fields::CORRELATION })
 }
 
-/// Whether a string of MQTT can hold it (MQTT 5.0 section 1.5.4). What other protocols say may be longer, and have U+0000.
-fn is_sayable(text: &str) -> bool {
-    text.len() <= usize::from(u16::MAX) && memchr::memchr(0, text.as_bytes()).is_none()
+/// Whether it came by MQTT.
+fn is_own(message: &Message) -> bool {
+    message.origin.connector == *CONNECTOR
+}
+
+/// Whether a string of MQTT can hold it (MQTT 5.0 section 1.5.4). What other protocols say may be longer, have U+0000, or have
+/// characters on which stock clients close their connection. What came by MQTT goes on unaltered.
+fn is_sayable(text: &str, own: bool) -> bool {
+    let welcome =
+        |text: &str| own && memchr::memchr(0, text.as_bytes()).is_none() || !text.contains(names::is_unwelcome);
+    text.len() <= usize::from(u16::MAX) && welcome(text)
 }
 
 /// The publication that a client's PUBLISH asks for. `origin` gets the gateways named by the hop mark.
@@ -231,7 +243,7 @@ mod tests {
         assert_eq!(names, ["b=1", "a=2", "b=3"]);
         assert_eq!(extras.reply_to.clone().unwrap().as_str(), "answers/1");
         let mut back = PublishProperties::default();
-        to_properties(&extras, &mut back);
+        to_properties(&extras, true, &mut back);
         assert_eq!(back.content_type.as_deref(), Some("text/plain"));
         assert_eq!((back.payload_format, back.user_properties.len()), (Some(true), 3));
         assert_eq!(back.correlation_data.as_deref(), Some(&b"\x00\x01"[..]));
@@ -241,7 +253,7 @@ mod tests {
     fn an_event_name_travels_as_a_user_property() {
         let extras = Extras { event: Some("alarm".into()), ..Extras::default() };
         let mut properties = PublishProperties::default();
-        to_properties(&extras, &mut properties);
+        to_properties(&extras, true, &mut properties);
         let back = to_extras(properties).unwrap();
         assert_eq!(back.event.as_deref(), Some("alarm"));
     }

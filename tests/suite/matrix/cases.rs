@@ -129,7 +129,7 @@ pub(super) fn names() -> Vec<Name> {
         plain("a/", "/a/~-", "a."),
         plain("//", "/~-/~-/~-", ".."),
         plain("<b>&amp;\u{2028}", "/~3Cb~3E~26amp~3B~x2028~", "=3Cb=3E=26amp;=x2028;"),
-        plain("line\nbreak", "/line~0Abreak", "line=0Abreak"),
+        plain("line\nbreak", "/line~0Abreak", "line=0Abreak").with_topic("line%0Abreak"),
         plain(&long, &format!("/{long}"), "").without_pusher(),
         plain("x/+/y", "/x/~2B/y", "").with_topic("x/%2B/y").without_pusher(),
     ]

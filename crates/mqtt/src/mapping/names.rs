@@ -1,9 +1,10 @@
-//! Channel names and MQTT topics are the same, but for names with `+` or `#`, which no topic may hold: `a+b` is
-//! `a%2Bb`.
+//! Channel names and MQTT topics are the same, but for names with `+` or `#`, which no topic may hold, and with characters that no
+//! topic should (MQTT 5.0 section 1.5.4: control characters, and code points that are no characters), on which stock clients close
+//! their connection: those are written as the hex of their UTF-8: `a+b` is `a%2Bb`, a line break is `%0A`.
 //!
-//! `%2B` and `%23` are escapes. `%25` is one only where what follows it would otherwise read as an escape, so that
+//! No other character has an escape. `%25` is one only where what follows it would otherwise read as an escape, so that
 //! ordinary names with `%` stay as they are: `100%`, `50%25`. Decoding removes exactly one such escape, which
-//! makes the pair a bijection between names and the topics that can be written.
+//! makes the pair a bijection between names and the topics that are written.
 
 use std::borrow::Cow;
 
@@ -60,15 +61,19 @@ pub fn of_filter(filter: &Filter) -> Option<String> {
 }
 
 fn encode(name: &str) -> Cow<'_, str> {
-    if memchr::memchr3(b'+', b'#', b'%', name.as_bytes()).is_none() {
+    if name.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'+' | b'#' | b'%'))
+        || !name.chars().any(|character| character == '%' || is_escaped(character))
+    {
         return Cow::Borrowed(name);
     }
     let mut topic = String::with_capacity(name.len() + 8);
     for (at, character) in name.char_indices() {
         match character {
-            '+' => topic.push_str("%2B"),
-            '#' => topic.push_str("%23"),
             '%' if reads_as_escape(name.get(at + 1..).unwrap_or_default()) => topic.push_str("%25"),
+            other if is_escaped(other) => {
+                let mut bytes = [0; 4];
+                topic.extend(other.encode_utf8(&mut bytes).bytes().map(|byte| format!("%{byte:02X}")));
+            }
             other => topic.push(other),
         }
     }
@@ -82,11 +87,10 @@ fn decode(topic: &str) -> Cow<'_, str> {
     let (mut name, mut rest) = (String::with_capacity(topic.len()), topic);
     while let Some((before, after)) = rest.split_once('%') {
         name.push_str(before);
-        let (character, skipped) = match after.get(..2) {
-            Some("2B") => ('+', 2),
-            Some("23") => ('#', 2),
-            Some("25") if reads_as_escape(after) => ('%', 2),
-            _ => ('%', 0),
+        let (character, skipped) = match escape(after) {
+            Some(escape) => escape,
+            None if after.starts_with("25") && reads_as_escape(after) => ('%', 2),
+            None => ('%', 0),
         };
         name.push(character);
         rest = after.get(skipped..).unwrap_or_default();
@@ -95,13 +99,49 @@ fn decode(topic: &str) -> Cow<'_, str> {
     if name == topic { Cow::Borrowed(topic) } else { Cow::Owned(name) }
 }
 
+/// Whether a character is written as an escape.
+fn is_escaped(character: char) -> bool {
+    matches!(character, '+' | '#') || is_unwelcome(character)
+}
+
+/// Whether MQTT advises against a character: receivers may take a string with it for malformed (1.5.4).
+pub(super) fn is_unwelcome(character: char) -> bool {
+    let code = u32::from(character);
+    character.is_control() || code & 0xFFFE == 0xFFFE || (0xFDD0..=0xFDEF).contains(&code)
+}
+
+/// The character that the text after a `%` begins with as an escape, and how long that is.
+fn escape(after: &str) -> Option<(char, usize)> {
+    let hex = |at: usize| {
+        let digits = after.get(at..at + 2)?;
+        let upper = digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'A'..=b'F'));
+        upper.then(|| u8::from_str_radix(digits, 16).ok())?
+    };
+    let first = hex(0)?;
+    let count = match first {
+        0x01..=0x7F => 1,
+        0xC2..=0xDF => 2,
+        0xE0..=0xEF => 3,
+        0xF0..=0xF4 => 4,
+        _ => return None,
+    };
+    let mut bytes = vec![first];
+    for at in (2..).step_by(3).take(count - 1) {
+        bytes.push(after.get(at..)?.starts_with('%').then(|| hex(at + 1))??);
+    }
+    let character = std::str::from_utf8(&bytes).ok()?.chars().next()?;
+    is_escaped(character).then_some((character, 3 * count - 1))
+}
+
 /// Whether a `%` before this text would make an escape of it.
 fn reads_as_escape(mut after: &str) -> bool {
     loop {
-        match after.get(..2) {
-            Some("2B" | "23") => return true,
-            Some("25") => after = after.get(2..).unwrap_or_default(),
-            _ => return false,
+        if escape(after).is_some() {
+            return true;
+        }
+        match after.strip_prefix("25") {
+            Some(rest) => after = rest,
+            None => return false,
         }
     }
 }
@@ -148,6 +188,27 @@ mod tests {
     }
 
     #[test]
+    fn what_stock_clients_take_for_malformed_is_escaped() {
+        for (name, topic) in [
+            ("line\nbreak", "line%0Abreak"),
+            ("\u{85}", "%C2%85"),
+            ("\u{FFFE}\u{FDD0}", "%EF%BF%BE%EF%B7%90"),
+            ("\u{10FFFF}", "%F4%8F%BF%BF"),
+            ("%0A", "%250A"),
+            ("%C2%85", "%25C2%85"),
+            ("%C2\u{85}", "%C2%C2%85"),
+            ("%\n", "%%0A"),
+            ("%25\n", "%25%0A"),
+            ("%00 %0a %20 %C3%A9 %C2%2B", "%00 %0a %20 %C3%A9 %C2%252B"),
+        ] {
+            assert_eq!(written(name), topic);
+            assert_eq!(named(topic), name, "{topic}");
+        }
+        // What a client writes without need is read, too.
+        assert_eq!(named("line\nbreak"), "line\nbreak");
+    }
+
+    #[test]
     fn topics_that_are_not_for_clients() {
         for topic in ["$SYS", "$SYS/broker/uptime", "$share/g/a", "$share", ""] {
             assert!(published(topic).is_none(), "{topic}");
@@ -165,8 +226,12 @@ mod tests {
         assert_eq!(filter("a/100%").unwrap().as_str(), "a/100%");
     }
 
-    const NAMES: &[&str] = &["%", "+", "#", "2B", "23", "25", "%25", "%2B", "2", "5", "/", "é", "a", "%2b", "$"];
-    const TOPICS: &[&str] = &["%", "2B", "23", "25", "%25", "%2B", "2", "5", "/", "é", "a", "%2b", "$"];
+    const NAMES: &[&str] = &[
+        "\n", "\u{85}", "\u{FFFE}", "0A", "C2", "85", "EF", "BF", "BE", "%", "+", "#", "2B", "23", "25", "%25", "%2B",
+        "2", "5", "/", "é", "a", "%2b", "$",
+    ];
+    const TOPICS: &[&str] =
+        &["0A", "C2", "85", "EF", "BF", "BE", "%", "2B", "23", "25", "%25", "%2B", "2", "5", "/", "é", "a", "%2b", "$"];
 
     #[test]
     fn a_million_names_have_topics_of_their_own() {
@@ -174,7 +239,7 @@ mod tests {
         for _ in 0..cases() {
             let name = names.next_name();
             let topic = written(name);
-            assert!(!topic.contains(['+', '#']), "{topic}");
+            assert!(!topic.contains(['+', '#']) && !topic.contains(is_unwelcome), "{topic:?}");
             assert_eq!(named(&topic), name, "{topic}");
         }
     }
