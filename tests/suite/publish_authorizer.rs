@@ -4,6 +4,7 @@
 use ratatosk_tests::{
     Gateway,
     bayeux::{self, Bayeux},
+    command::Ran,
     hook::Receiver,
     http,
     mqtt::{Client, Endpoint, Mqtt},
@@ -162,4 +163,11 @@ async fn pusher_client_events_are_judged() {
     }
     assert_eq!(stream.message().await.data(), &json!({"n": "1"}));
     assert_eq!(stream.message().await.payload(), b"changed");
+}
+
+#[tokio::test]
+async fn check_refuses_to_ask_over_an_open_line() {
+    let address = "auth.publish.url=http://moderation.example.org/";
+    let said = Ran::start(&["check", "--set", address]).ends_with(2).await.stderr();
+    assert!(said.contains("auth.publish.url") && said.contains("https://"), "{said}");
 }

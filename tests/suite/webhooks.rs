@@ -1,6 +1,6 @@
 //! Webhooks for monitor events, received by a real HTTP server: signed, filtered, in order, counted, and drained at the end.
 
-use ratatosk_tests::{Gateway, Mosquitto, hook::Receiver, mosquitto::Subscriber};
+use ratatosk_tests::{Gateway, Mosquitto, command::Ran, hook::Receiver, mosquitto::Subscriber};
 use serde_json::{Value, json};
 
 /// The events of the next requests, until one of that name is among them.
@@ -184,4 +184,45 @@ async fn messages_are_told_where_they_are_asked_for() {
     }
     assert_eq!(events.len(), 2, "one in two of those on a/#");
     assert!(events.iter().all(|event| event["channel"] == "a/x"), "{events:?}");
+}
+
+#[tokio::test]
+async fn check_names_what_is_wrong_with_a_webhook() {
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let path = directory.path().join("gateway.toml");
+    let config = r#"[[webhooks]]
+name = "ops"
+url = "ftp://ops.example.org/"
+
+[[webhooks]]
+name = "ops"
+url = "https://ops.example.org/"
+connectors = ["mqtt", "carrier-pigeon"]
+upstreams = ["factory"]
+secret = ""
+
+[[webhooks]]
+name = "not a label"
+url = "https://ops.example.org/"
+headers = { "no header" = "x" }
+"#;
+    std::fs::write(&path, config).expect("a file");
+    let path = path.to_str().expect("UTF-8");
+    let said = Ran::start(&["check", "--config", path]).ends_with(2).await.stderr();
+    for (line, key, problem) in [
+        (3, "#1 .url", "not posted by ftp://"),
+        (6, "#2 .name", "taken by a webhook above"),
+        (8, "#2 .connectors #2", "is no connector"),
+        (9, "#2 .upstreams #1", "is no upstream"),
+        (10, "#2 .secret", "signs nothing"),
+        (13, "#3 .name", "is not a name for a webhook"),
+        (15, "#3 .headers.no header", "is no header"),
+    ] {
+        let start = format!("error: {path}:{line}: [[webhooks]] {key}: ");
+        assert!(
+            said.lines().any(|there| there.starts_with(&start) && there.contains(problem)),
+            "{start}{problem}\n{said}"
+        );
+    }
+    assert_eq!(said.lines().count(), 7, "{said}");
 }

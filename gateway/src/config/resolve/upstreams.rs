@@ -214,7 +214,7 @@ fn treated(
         Err(errors) => {
             for error in errors {
                 let key = error.key().split('.').fold(at.clone(), |at, key| at.key(key));
-                faults.add(key, error.to_string(), "");
+                faults.add(key, error.to_string(), "see docs/bridges.md");
             }
             rule
         }
