@@ -47,7 +47,7 @@ pub struct Receiver {
     /// Where it listens.
     pub address: SocketAddr,
     answers: Answers,
-    requests: mpsc::UnboundedReceiver<Hooked>,
+    requests: mpsc::Receiver<Hooked>,
 }
 
 impl Receiver {
@@ -58,7 +58,7 @@ impl Receiver {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let (sender, requests) = mpsc::unbounded_channel();
+        let (sender, requests) = mpsc::channel(4096);
         let answers = Answers::default();
         let shared = answers.clone();
         tokio::spawn(async move {
@@ -104,11 +104,11 @@ impl Receiver {
     }
 }
 
-async fn serve(stream: TcpStream, answers: Answers, requests: mpsc::UnboundedSender<Hooked>) {
+async fn serve(stream: TcpStream, answers: Answers, requests: mpsc::Sender<Hooked>) {
     let mut stream = BufReader::new(stream);
     while let Some(request) = read(&mut stream).await {
         let answer = answers.lock().await.pop_front().unwrap_or(Some((200, String::new())));
-        let told = requests.send(request).is_ok();
+        let told = requests.send(request).await.is_ok();
         let Some((status, body)) = answer.filter(|_| told) else {
             // Nothing is said until the other side has had enough.
             let _ = stream.read_u8().await;

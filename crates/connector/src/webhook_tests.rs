@@ -9,10 +9,13 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::*;
 
+/// A status, and what `retry-after` says beside it.
+type Answer = (u16, Option<&'static str>);
+
 /// Answers with the statuses it is told, 200 when it is told none, and hands on every body.
 #[derive(Clone)]
 struct Receiver {
-    statuses: Arc<Mutex<VecDeque<(u16, Option<&'static str>)>>>,
+    statuses: Arc<Mutex<VecDeque<Answer>>>,
     bodies: mpsc::Sender<String>,
 }
 
@@ -33,7 +36,7 @@ struct Bench {
     served: tokio::task::JoinHandle<()>,
 }
 
-async fn start(statuses: &[(u16, Option<&'static str>)], change: impl FnOnce(&mut CourierConfig)) -> Bench {
+async fn start(statuses: &[Answer], change: impl FnOnce(&mut CourierConfig)) -> Bench {
     let (sender, bodies) = mpsc::channel(1000);
     let receiver = Receiver { statuses: Arc::new(Mutex::new(statuses.iter().copied().collect())), bodies: sender };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -26,7 +26,7 @@ const OPERAND: &str = "$operand!";
 type T<'s> = Term<&'s str>;
 
 /// A definition with its operators replaced.
-pub(crate) fn definition<'s>(definition: Def<&'s str>) -> Def<&'s str> {
+pub(crate) fn definition(definition: Def<&str>) -> Def<&str> {
     Def { body: term(definition.body), ..definition }
 }
 

@@ -105,7 +105,7 @@ fn a_faulty_program_is_named_with_its_place() {
         ("(.a", 1, 4, "expected the end of what `(` begins"),
         ("{a: \"\\q\"}", 1, 7, "expected string escape sequence"),
         ("break $out", 1, 7, "there is no label `$out`"),
-        ("import \"m\" as m; .", 1, 8, "there are no modules"),
+        ("import \"m\" as m; .", 1, 9, "there are no modules"),
         ("env", 1, 1, "there is no filter `env/0`"),
         ("$ENV.HOME", 1, 1, "there is no variable `$ENV`"),
         ("input", 1, 1, "there is no filter `input/0`"),
@@ -148,7 +148,7 @@ fn a_program_that_loops_is_stopped_whatever_it_loops_with() {
         "label $out | foreach repeat(1) as $x (0; . + $x; empty)",
         "[(1, 2) as $x | range(1e9)]",
         "def f: [.] | f; f",
-        "path(repeat(.))",
+        "[path(repeat(.))]",
         "[limit(1e9; repeat(1))]",
     ] {
         let error = run(code, "0").unwrap_err();
@@ -239,8 +239,8 @@ fn long_inputs_take_no_more_than_their_share() {
 
 #[test]
 fn a_thread_that_does_not_come_back_is_replaced() {
-    let (release, wait) = mpsc::channel::<()>();
-    let (begun, begins) = mpsc::channel();
+    let (release, wait) = mpsc::sync_channel::<()>(1);
+    let (begun, begins) = mpsc::sync_channel(1);
     let stuck = submit(move |_| {
         begun.send(()).unwrap();
         let _ = wait.recv();

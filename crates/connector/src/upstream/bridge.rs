@@ -143,7 +143,7 @@ async fn run_programs(intake: &Intake, outlet: &Outlet) {
     };
     let outward = async {
         match &outlet.workshop {
-            Some(workshop) => workshop.run(|job, verdict| std::future::ready(outlet.finish(job, verdict))).await,
+            Some(workshop) => workshop.run(async |job, verdict| outlet.finish(job, verdict)).await,
             None => std::future::pending().await,
         }
     };

@@ -27,7 +27,21 @@ pub(super) struct Actor<'a> {
 }
 
 /// Rights by what is known of a connection's user: made when first asked for.
-pub(super) type Known = Option<Box<(Option<Arc<str>>, bool, Option<Rights>)>>;
+pub(super) type Known = Option<Box<Held>>;
+
+/// The rights of one actor.
+#[derive(Debug)]
+pub(super) struct Held {
+    user: Option<Arc<str>>,
+    signed: bool,
+    rights: Option<Rights>,
+}
+
+impl Held {
+    fn is_of(&self, actor: Actor<'_>) -> bool {
+        self.user.as_deref() == actor.user && self.signed == actor.signed
+    }
+}
 
 impl App {
     /// Whether the gateway's rules have a say.
@@ -63,11 +77,11 @@ impl App {
         if !self.is_ruled(name, kind) {
             return true;
         }
-        let is_same = |held: &(Option<Arc<str>>, bool, _)| held.0.as_deref() == actor.user && held.1 == actor.signed;
-        if !known.as_deref().is_some_and(is_same) {
-            *known = Some(Box::new((actor.user.map(Arc::from), actor.signed, self.rights(actor))));
+        if !known.as_deref().is_some_and(|held| held.is_of(actor)) {
+            let held = Held { user: actor.user.map(Arc::from), signed: actor.signed, rights: self.rights(actor) };
+            *known = Some(Box::new(held));
         }
-        known.as_ref().and_then(|held| held.2.as_ref()).is_some_and(|rights| rights.may_publish(channel))
+        known.as_ref().and_then(|held| held.rights.as_ref()).is_some_and(|rights| rights.may_publish(channel))
     }
 
     /// Asks the publish authorizer, where there is one for the channel. It hears of private channels too: the application has
@@ -78,9 +92,7 @@ impl App {
         actor: Actor<'_>,
         known: &Known,
     ) -> Result<Publication, Disapproved> {
-        let is_same =
-            |held: &&Box<(Option<Arc<str>>, bool, _)>| held.0.as_deref() == actor.user && held.1 == actor.signed;
-        let held = known.as_ref().filter(is_same).and_then(|held| held.2.clone());
+        let held = known.as_ref().filter(|held| held.is_of(actor)).and_then(|held| held.rights.clone());
         match held.or_else(|| self.rights(actor)) {
             Some(rights) => rights.approve(publication).await,
             None => Ok(publication),

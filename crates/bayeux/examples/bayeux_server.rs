@@ -1,4 +1,4 @@
-//! The Bayeux server in a program of one's own: `cargo run -p ratatosk-bayeux --example embed -- 127.0.0.1:8080 '{"timeout":"5s"}'`.
+//! The Bayeux server in a program of one's own: `cargo run -p ratatosk-bayeux --example bayeux_server -- 127.0.0.1:8080 '{"timeout":"5s"}'`.
 //!
 //! The second argument is a `[bayeux]` section as JSON. The first line of the output is the bound address.
 
