@@ -127,7 +127,7 @@ impl Default for LimitsConfig {
             subscriptions: 1024,
             batch: 1000,
             body: Size::from_bytes(1 << 20),
-            queue: 4096,
+            queue: 16_384,
             queue_bytes: Size::from_bytes(4 << 20),
             slow: SlowChoice::Disconnect,
         }

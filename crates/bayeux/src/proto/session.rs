@@ -58,7 +58,7 @@ impl Default for Terms {
             max_interval: 10_000,
             max_client_span: 600_000,
             multiple_clients_interval: 2000,
-            queue: Limits { messages: 4096, bytes: 4 << 20, policy: SlowPolicy::Disconnect },
+            queue: Limits { messages: 16_384, bytes: 4 << 20, policy: SlowPolicy::Disconnect },
             max_subscriptions: 1024,
             ack: true,
             replay: true,

@@ -55,6 +55,9 @@ impl Live {
     }
 
     pub(crate) fn push(&self, inner: &mut Inner, queued: Queued) {
+        if inner.session.ended().is_some() {
+            return; // what came after its end was never for it
+        }
         let lost = match inner.session.push(queued) {
             Pushed::Queued(dropped) => dropped,
             Pushed::Full => {
