@@ -70,8 +70,8 @@ up_to_date() {
 }
 
 install_npm() {
-  local stamp=.deps/npm.stamp
-  if [ -d js/node_modules ] && up_to_date "$stamp" js/package.json js/package-lock.json; then return; fi
+  local stamp=js/node_modules/.stamp
+  if up_to_date "$stamp" js/package.json js/package-lock.json; then return; fi
   local major
   major=$(node -p 'process.versions.node.split(".")[0]')
   [ "$major" -ge 18 ] || die "node $major is too old: 18 or newer is needed"
@@ -82,16 +82,16 @@ install_npm() {
 
 # A Pusher server that is not ours. Without a lock file: it would name optional packages of this machine alone.
 install_soketi() {
-  local stamp=.deps/soketi.stamp
-  if [ -d soketi/node_modules ] && up_to_date "$stamp" soketi/package.json; then return; fi
+  local stamp=soketi/node_modules/.stamp
+  if up_to_date "$stamp" soketi/package.json; then return; fi
   echo "installing soketi"
   (cd soketi && npm install --no-package-lock --no-audit --no-fund --loglevel=error) || die "npm install failed in tests/soketi"
   cat soketi/package.json | sha256sum >"$stamp"
 }
 
 install_pip() {
-  local stamp=.deps/pip.stamp
-  if [ -x .deps/venv/bin/python ] && up_to_date "$stamp" requirements.txt; then return; fi
+  local stamp=.deps/venv/.stamp
+  if up_to_date "$stamp" requirements.txt; then return; fi
   echo "installing the Python clients"
   rm -rf .deps/venv
   python3 -m venv .deps/venv || die "python3 -m venv failed (Debian: apt-get install python3-venv)"

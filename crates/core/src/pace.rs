@@ -3,7 +3,8 @@
 //! A message waits before it gets its position, so that order, history and cursors are what they are everywhere else.
 
 use std::{
-    collections::HashMap,
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap},
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
@@ -20,8 +21,6 @@ const MOST: usize = 65_536;
 /// One channel.
 #[derive(Debug)]
 struct Paced {
-    /// Before this, no further message goes.
-    next: Instant,
     gap: Duration,
     /// The latest, and the latest retained one, in order of arrival.
     waiting: SmallVec<[Publication; 1]>,
@@ -42,60 +41,67 @@ pub(crate) enum Paces {
 /// All channels that had a message a moment ago.
 #[derive(Debug, Default)]
 pub(crate) struct Pacing {
-    channels: Mutex<HashMap<Channel, Paced>>,
+    state: Mutex<State>,
     changed: Notify,
     closed: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    channels: HashMap<Channel, Paced>,
+    /// When each of the channels has its turn: once for each.
+    turns: BinaryHeap<Reverse<(Instant, Channel)>>,
 }
 
 impl Pacing {
     /// A publication to a channel whose messages are at least this far apart.
     pub(crate) fn offer(&self, publication: Publication, gap: Duration, now: Instant) -> Paces {
-        let mut channels = self.channels.lock();
-        let Some(paced) = channels.get_mut(&publication.channel) else {
-            if channels.len() < MOST && !self.closed.load(Ordering::Relaxed) {
-                let paced = Paced { next: now + gap, gap, waiting: SmallVec::new() };
-                channels.insert(publication.channel.clone(), paced);
+        let mut state = self.state.lock();
+        let Some(paced) = state.channels.get_mut(&publication.channel) else {
+            if state.channels.len() < MOST && !self.closed.load(Ordering::Relaxed) {
+                let channel = publication.channel.clone();
+                state.channels.insert(channel.clone(), Paced { gap, waiting: SmallVec::new() });
+                let is_first = state.turns.peek().is_none_or(|Reverse((turn, _))| now + gap < *turn);
+                state.turns.push(Reverse((now + gap, channel)));
+                if is_first {
+                    self.changed.notify_one();
+                }
             }
             return Paces::Now(publication);
         };
-        if paced.waiting.is_empty() && paced.next <= now {
-            (paced.next, paced.gap) = (now + gap, gap);
-            return Paces::Now(publication);
-        }
+        paced.gap = gap;
         // What new subscribers are to be shown is not lost for a message that is not kept.
         let same = paced.waiting.iter().position(|waiting| waiting.retain == publication.retain);
         let replaced = same.map(|at| paced.waiting.remove(at));
         paced.waiting.push(publication);
-        drop(channels);
-        self.changed.notify_one();
         Paces::Later { replaced }
     }
 
-    /// What goes now, and when to ask again.
+    /// What goes now, and when to ask again. A channel where nothing waits at its turn is forgotten.
     fn due(&self, now: Instant) -> (Vec<Publication>, Option<Instant>) {
-        let (mut going, mut next) = (Vec::new(), None);
-        self.channels.lock().retain(|_, paced| {
-            if paced.next <= now {
-                if paced.waiting.is_empty() {
-                    return false;
-                }
+        let mut going = Vec::new();
+        let mut state = self.state.lock();
+        let State { channels, turns } = &mut *state;
+        while turns.peek().is_some_and(|Reverse((turn, _))| *turn <= now) {
+            let Some(Reverse((_, channel))) = turns.pop() else { break };
+            let Some(paced) = channels.get_mut(&channel) else { continue };
+            if paced.waiting.is_empty() {
+                channels.remove(&channel);
+            } else {
                 going.push(paced.waiting.remove(0));
-                paced.next = now + paced.gap;
+                turns.push(Reverse((now + paced.gap, channel)));
             }
-            if !paced.waiting.is_empty() {
-                next = Some(next.map_or(paced.next, |next: Instant| next.min(paced.next)));
-            }
-            true
-        });
+        }
+        let next = turns.peek().map(|Reverse((turn, _))| *turn);
         (going, next)
     }
 
     /// All that waits; nothing waits any more from now on.
     pub(crate) fn close(&self) -> Vec<Publication> {
         self.closed.store(true, Ordering::Relaxed);
-        let channels = std::mem::take(&mut *self.channels.lock());
+        let state = std::mem::take(&mut *self.state.lock());
         self.changed.notify_one();
-        channels.into_values().flat_map(|paced| paced.waiting).collect()
+        state.channels.into_values().flat_map(|paced| paced.waiting).collect()
     }
 }
 
@@ -146,10 +152,10 @@ mod tests {
         let (going, next) = pacing.due(start + gap);
         assert_eq!((payloads(&going), next), (vec![&b"2"[..]], Some(start + 2 * gap)));
         let (going, next) = pacing.due(start + 2 * gap);
-        assert_eq!((payloads(&going), next), (vec![&b"4"[..]], None));
+        assert_eq!((payloads(&going), next), (vec![&b"4"[..]], Some(start + 3 * gap)));
         // A channel that has been quiet is forgotten.
         assert!(pacing.due(start + 3 * gap).0.is_empty());
-        assert!(pacing.channels.lock().is_empty());
+        assert!(pacing.state.lock().channels.is_empty());
         assert!(matches!(pacing.offer(publication("5"), gap, start + 4 * gap), Paces::Now(_)));
         pacing.offer(publication("6"), gap, start + 4 * gap);
         assert_eq!(payloads(&pacing.close()), [b"6"]);
