@@ -82,6 +82,9 @@ pub(super) struct Session {
     doubted: VecDeque<(Instant, NonZeroU16)>,
     /// QoS 2 packet ids whose message the bus has and whose PUBREL has not come, with its fingerprint.
     incoming: HashMap<NonZeroU16, u64>,
+    /// By fingerprint, those of `incoming` that came by the connection before this one: a peer with a bad memory may send
+    /// them again under another id, and give their id to another message.
+    inherited: HashMap<u64, NonZeroU16>,
     /// Completed QoS 2 messages that a peer with a bad memory may send again, oldest first.
     past: VecDeque<(Instant, NonZeroU16, u64)>,
     /// Those of the connection before this one.
@@ -110,6 +113,10 @@ impl Session {
             self.outgoing.clear();
             self.incoming.clear();
             self.suspects.clear();
+        }
+        self.inherited.clear();
+        if !self.settle.is_zero() {
+            self.inherited.extend(self.incoming.iter().map(|(id, print)| (*print, *id)));
         }
         let mut again: Vec<(u64, Again)> = Vec::with_capacity(self.outgoing.len());
         for (id, sent) in &mut self.outgoing {
@@ -261,13 +268,17 @@ impl Session {
 
     /// Whether a QoS 2 publication is a repetition of one that the bus has.
     pub(super) fn has_received(&mut self, id: NonZeroU16, publish: &Publish) -> bool {
+        let print = self.print(publish);
         let suspect = self.suspects.remove(&id);
-        if self.incoming.contains_key(&id) {
+        let held = self.incoming.insert(id, print);
+        if let Some(other) = self.inherited.remove(&print) {
+            if other != id && self.incoming.get(&other) == Some(&print) {
+                self.incoming.remove(&other);
+            }
             return true;
         }
-        let print = self.print(publish);
-        self.incoming.insert(id, print);
-        publish.dup && !self.settle.is_zero() && suspect == Some(print)
+        // Where the peer is doubted, an id may name another message than it did before.
+        held == Some(print) || (suspect == Some(print) && !self.settle.is_zero())
     }
 
     /// The bus could not take it after all, so its repetition is to be taken.
@@ -279,6 +290,7 @@ impl Session {
     pub(super) fn released(&mut self, id: NonZeroU16, now: Instant) -> bool {
         let Some(print) = self.incoming.remove(&id) else { return false };
         if !self.settle.is_zero() {
+            self.inherited.remove(&print);
             self.forget_past(now);
             self.past.push_back((now, id, print));
         }

@@ -117,6 +117,21 @@ fn a_broker_that_forgot_a_completed_message_cannot_deliver_it_twice() {
 }
 
 #[test]
+fn a_broker_that_forgot_which_id_it_gave_loses_nothing_and_delivers_nothing_twice() {
+    let (mut session, now) = (Session::new(DOUBT), Instant::now());
+    let publish = |payload: &'static str| Publish { payload: payload.into(), ..Publish::default() };
+    assert!(!session.has_received(id(7), &publish("x")));
+    assert!(!session.has_received(id(8), &publish("y")));
+    session.broken(now);
+    session.connected(true);
+    assert!(!session.has_received(id(7), &publish("z")), "another message under an id that is still held");
+    assert!(session.has_received(id(9), &publish("x")), "whose message comes under another id");
+    assert!(session.has_received(id(8), &publish("y")), "and this one under its own");
+    assert!([7, 8, 9].into_iter().all(|n| session.released(id(n), now)));
+    assert!(!session.has_received(id(10), &publish("x")), "the same words once more are another message");
+}
+
+#[test]
 fn repeated_acknowledgements_change_nothing() {
     let (mut session, now) = (Session::default(), Instant::now());
     let two = sent(&mut session, Qos::ExactlyOnce);

@@ -63,7 +63,10 @@ async fn collect(seen: &mut Subscriber, last: u32) -> Vec<u32> {
     let mut missing = last + 1;
     let mut twice = Vec::new();
     while missing > 0 {
-        let message = seen.next().await;
+        let Ok(message) = tokio::time::timeout(LONG / 2, seen.next()).await else {
+            let lost: Vec<usize> = (0..times.len()).filter(|n| times[*n] == 0).take(20).collect();
+            panic!("{missing} of {} do not come, such as {lost:?}", times.len());
+        };
         let n = number(std::str::from_utf8(&message.payload).unwrap());
         times[n as usize] += 1;
         match times[n as usize] {
