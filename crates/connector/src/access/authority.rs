@@ -191,7 +191,8 @@ impl Access {
                 if policy.users.is_empty() && policy.tokens.is_none() {
                     return policy.unchecked(nobody);
                 }
-                policy.users.verify(user, password).await.ok_or(Refusal::Bad)
+                let room = || self.1.room().inspect_err(|limit| self.1.refused(connector, *limit));
+                policy.users.verify(user, password, room).await
             }
             Credentials::Certificate(subject) => {
                 // One of a name in `auth.users` is in that one's groups, too.

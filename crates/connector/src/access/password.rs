@@ -1,17 +1,20 @@
 //! Users with passwords.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use argon2::{Argon2, PasswordHash, PasswordVerifier};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
 
-use super::Subject;
-use crate::config_types::Secret;
+use super::{Refusal, Subject};
+use crate::{config_types::Secret, limits::Limit};
 
 /// Verified name and password pairs that are remembered: an argon2 check takes tens of milliseconds on purpose,
 /// which a polling HTTP client must not pay for every request.
 const REMEMBERED: usize = 4096;
+/// How long a password waits for its turn to be checked.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// A user with a password.
 #[derive(Debug, Clone)]
@@ -33,11 +36,21 @@ pub enum PasswordCheck {
     Plain(Secret),
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Users {
     by_name: HashMap<String, (PasswordCheck, Arc<Subject>)>,
+    /// What is hashed against where a user has no hash, or there is no such user, so that the time taken tells no names.
+    stand_in: Option<Secret>,
     /// Digests of pairs that were verified, never the passwords.
     verified: Mutex<HashMap<[u8; 32], Arc<Subject>>>,
+    /// Checks at once. Each takes a core and the memory that its hash asks for: more would only take more memory.
+    turns: Arc<Semaphore>,
+}
+
+impl Default for Users {
+    fn default() -> Self {
+        Self::new(&[])
+    }
 }
 
 impl Users {
@@ -47,7 +60,17 @@ impl Users {
             let subject = Subject { user: Some(user.name.as_str().into()), groups, ..Subject::default() };
             (user.name.clone(), (user.password.clone(), Arc::new(subject)))
         };
-        Self { by_name: users.iter().map(entry).collect(), verified: Mutex::default() }
+        let stand_in = users.iter().find_map(|user| match &user.password {
+            PasswordCheck::Argon2(hash) => Some(hash.clone()),
+            PasswordCheck::Plain(_) => None,
+        });
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self {
+            by_name: users.iter().map(entry).collect(),
+            stand_in,
+            verified: Mutex::default(),
+            turns: Arc::new(Semaphore::new(cores)),
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -59,35 +82,63 @@ impl Users {
         self.by_name.get(name).map(|(_, subject)| subject.clone())
     }
 
-    /// The user whose password this is.
-    pub(super) async fn verify(&self, name: &str, password: &[u8]) -> Option<Arc<Subject>> {
+    /// The user whose password this is. `room` says whether there is memory to check one that was not verified before.
+    ///
+    /// # Errors
+    /// It is nobody's, or there is no room or no turn to check it.
+    pub(super) async fn verify(
+        &self,
+        name: &str,
+        password: &[u8],
+        room: impl FnOnce() -> Result<(), Limit>,
+    ) -> Result<Arc<Subject>, Refusal> {
         let length = u64::try_from(name.len()).unwrap_or(u64::MAX).to_be_bytes();
         let digest: [u8; 32] =
             Sha256::new().chain_update(length).chain_update(name).chain_update(password).finalize().into();
         if let Some(known) = self.verified.lock().get(&digest) {
-            return Some(known.clone());
+            return Ok(known.clone());
         }
-        let (check, subject) = self.by_name.get(name)?.clone();
-        let password = password.to_vec();
-        // A blocking task: hashing would hold up everything else on this thread.
-        let fits = tokio::task::spawn_blocking(move || fits(&check, &password)).await.unwrap_or(false);
-        if !fits {
-            return None;
+        room()?;
+        let (check, subject) = self.by_name.get(name).cloned().unzip();
+        if !self.fits(check, password).await? {
+            return Err(Refusal::Bad);
         }
+        let subject = subject.ok_or(Refusal::Bad)?;
         let mut verified = self.verified.lock();
         if verified.len() >= REMEMBERED {
             verified.clear();
         }
         verified.insert(digest, subject.clone());
-        Some(subject)
+        Ok(subject)
+    }
+
+    async fn fits(&self, check: Option<PasswordCheck>, password: &[u8]) -> Result<bool, Refusal> {
+        let plain = match check {
+            Some(PasswordCheck::Argon2(hash)) => return self.fits_hash(hash, password).await,
+            Some(PasswordCheck::Plain(plain)) => Some(plain),
+            None => None,
+        };
+        if let Some(hash) = self.stand_in.clone() {
+            self.fits_hash(hash, password).await?;
+        }
+        // Digests are compared, so that the time taken tells nothing about the password.
+        Ok(plain.is_some_and(|plain| Sha256::digest(plain.expose()) == Sha256::digest(password)))
+    }
+
+    async fn fits_hash(&self, hash: Secret, password: &[u8]) -> Result<bool, Refusal> {
+        let turn = tokio::time::timeout(LONGEST_WAIT, self.turns.clone().acquire_owned()).await;
+        let turn = turn.ok().and_then(Result::ok).ok_or(Refusal::Unavailable)?;
+        let password = password.to_vec();
+        // A blocking task: hashing would hold up everything else on this thread. It keeps its turn when whoever asked is gone.
+        let check = move || {
+            let _turn = turn;
+            PasswordHash::new(hash.expose())
+                .is_ok_and(|hash| Argon2::default().verify_password(&password, &hash).is_ok())
+        };
+        tokio::task::spawn_blocking(check).await.map_err(|_| Refusal::Unavailable)
     }
 }
 
-fn fits(check: &PasswordCheck, password: &[u8]) -> bool {
-    match check {
-        PasswordCheck::Argon2(hash) => PasswordHash::new(hash.expose())
-            .is_ok_and(|hash| Argon2::default().verify_password(password, &hash).is_ok()),
-        // Digests are compared, so that the time taken tells nothing about the password.
-        PasswordCheck::Plain(plain) => Sha256::digest(plain.expose()) == Sha256::digest(password),
-    }
-}
+#[cfg(test)]
+#[path = "password_tests.rs"]
+mod tests;
