@@ -3,13 +3,13 @@
 //! It is asked after the rules, so that it only hears of what they allow. Whatever is no clear yes is a no: a server that is slow, down or
 //! answers nonsense lets nothing through.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use base64::Engine as _;
 use bytes::Bytes;
 use ratatosk_core::{Channel, Filter, Publication, message::Kind};
-use serde::Deserialize;
-use serde_json::{Map, Value, json, value::RawValue};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
@@ -59,6 +59,34 @@ pub(super) struct PublishAuthorizer {
     known: Remembered<[u8; 32], Result<Arc<Changes>, Disapproved>>,
 }
 
+/// What the server is asked.
+#[derive(Serialize)]
+struct Question<'a> {
+    connector: &'a str,
+    address: Option<IpAddr>,
+    user: Option<&'a str>,
+    groups: Vec<&'a str>,
+    channel: &'a str,
+    qos: u8,
+    retain: bool,
+    event: Option<&'a str>,
+    properties: Option<&'a [(Arc<str>, Arc<str>)]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<Shown<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base64: Option<String>,
+}
+
+/// A payload as the server is shown it: JSON letter by letter, as subscribers get it. What another parser makes of it
+/// (a number out of range, a name that comes twice) is for the server to see.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Shown<'a> {
+    Json(&'a RawValue),
+    Text(&'a str),
+    Binary(String),
+}
+
 /// What the server answers. Fields that it leaves out leave the message as it is.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -95,7 +123,7 @@ impl PublishAuthorizer {
 
     /// The message as it may be published.
     pub(super) async fn judge(&self, who: &Identity, publication: Publication) -> Result<Publication, Disapproved> {
-        let question = self.question(who, &publication).to_string();
+        let question = self.question(who, &publication).map_err(|why| self.unavailable(&why))?;
         let digest: [u8; 32] = Sha256::digest(&question).into();
         let judged = match self.known.get(&digest) {
             Some(judged) => judged,
@@ -109,50 +137,59 @@ impl PublishAuthorizer {
     }
 
     async fn ask(&self, question: String) -> Result<Result<Arc<Changes>, Disapproved>, Disapproved> {
-        let unavailable = |why: &dyn std::fmt::Display| {
-            tracing::warn!(url = self.asker.url(), error = %why, "the publish authorizer could not be asked");
-            Disapproved::Unavailable
-        };
         let waited = tokio::time::timeout(self.config.timeout, self.open.acquire()).await;
-        let _permit = waited.map_err(|_| unavailable(&"too many questions are open"))?;
+        let _permit = waited.map_err(|_| self.unavailable(&"too many questions are open"))?;
         match self.asker.ask::<Answer>(question).await {
             Ok(None) => Ok(Err(Disapproved::Denied(None))),
             Ok(Some(answer)) if !answer.allow => Ok(Err(Disapproved::Denied(answer.reason))),
             Ok(Some(answer)) => {
-                Changes::read(answer).map(|changes| Ok(Arc::new(changes))).map_err(|why| unavailable(&why))
+                Changes::read(answer).map(|changes| Ok(Arc::new(changes))).map_err(|why| self.unavailable(&why))
             }
-            Err(error) => Err(unavailable(&error)),
+            Err(error) => Err(self.unavailable(&error)),
         }
     }
 
-    fn question(&self, who: &Identity, publication: &Publication) -> Value {
+    fn unavailable(&self, why: &dyn std::fmt::Display) -> Disapproved {
+        tracing::warn!(url = self.asker.url(), error = %why, "the publish authorizer could not be asked");
+        Disapproved::Unavailable
+    }
+
+    fn question(&self, who: &Identity, publication: &Publication) -> Result<String, serde_json::Error> {
         let extras = publication.extras.as_deref();
-        let mut question = json!({
-            "connector": who.connector.name(),
-            "address": who.address,
-            "user": who.subject.user,
-            "groups": who.subject.groups,
-            "channel": publication.channel.as_str(),
-            "qos": publication.qos as u8,
-            "retain": publication.retain,
-            "event": extras.and_then(|extras| extras.event.as_deref()),
-            "properties": extras.map(|extras| &extras.properties),
+        let shown = self.config.payload.then(|| {
+            Shown::of(&publication.payload, extras.and_then(|extras| extras.content_type.as_deref()))
         });
-        if let (true, Some(fields)) = (self.config.payload, question.as_object_mut()) {
-            payload(&publication.payload, extras.and_then(|extras| extras.content_type.as_deref()), fields);
-        }
-        question
+        let (payload, base64) = match shown {
+            Some(Shown::Binary(text)) => (None, Some(text)),
+            shown => (shown, None),
+        };
+        serde_json::to_string(&Question {
+            connector: who.connector.name(),
+            address: who.address,
+            user: who.subject.user.as_deref(),
+            groups: who.subject.groups.iter().map(|group| &**group).collect(),
+            channel: publication.channel.as_str(),
+            qos: publication.qos as u8,
+            retain: publication.retain,
+            event: extras.and_then(|extras| extras.event.as_deref()),
+            properties: extras.map(|extras| &*extras.properties),
+            payload,
+            base64,
+        })
     }
 }
 
-/// JSON as it is, text as a string, anything else in base64.
-fn payload(payload: &[u8], content_type: Option<&str>, fields: &mut Map<String, Value>) {
-    let (name, value) = match (Kind::of(payload, content_type), std::str::from_utf8(payload)) {
-        (Kind::Json, Ok(text)) => ("payload", serde_json::from_str(text).unwrap_or_default()),
-        (Kind::Text, Ok(text)) => ("payload", Value::from(text)),
-        _ => ("base64", Value::from(base64::engine::general_purpose::STANDARD.encode(payload))),
-    };
-    fields.insert(name.to_owned(), value);
+impl<'a> Shown<'a> {
+    fn of(payload: &'a [u8], content_type: Option<&str>) -> Self {
+        let kind = Kind::of(payload, content_type);
+        match std::str::from_utf8(payload) {
+            Ok(text) if kind != Kind::Binary => {
+                let json = (kind == Kind::Json).then(|| serde_json::from_str(text).ok()).flatten();
+                json.map_or(Self::Text(text), Self::Json)
+            }
+            _ => Self::Binary(base64::engine::general_purpose::STANDARD.encode(payload)),
+        }
+    }
 }
 
 impl Changes {
