@@ -156,9 +156,10 @@ impl PublishAuthorizer {
 
     fn question(&self, who: &Identity, publication: &Publication) -> Result<String, serde_json::Error> {
         let extras = publication.extras.as_deref();
-        let shown = self.config.payload.then(|| {
-            Shown::of(&publication.payload, extras.and_then(|extras| extras.content_type.as_deref()))
-        });
+        let shown = self
+            .config
+            .payload
+            .then(|| Shown::of(&publication.payload, extras.and_then(|extras| extras.content_type.as_deref())));
         let (payload, base64) = match shown {
             Some(Shown::Binary(text)) => (None, Some(text)),
             shown => (shown, None),

@@ -80,9 +80,14 @@ async fn it_is_told_who_publishes_what_and_allows_denies_and_changes() {
 async fn json_is_shown_as_it_is_written() {
     let (authorizer, ..) = start(|_| {}).await;
     let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
-    for json in
-        [r#"{"text":"bad","text":"fine"}"#, r#"{"text":"bad","x":1e999}"#, r#""\ud800""#, "1.00", "{ \"a\":\n1 }", &deep]
-    {
+    for json in [
+        r#"{"text":"bad","text":"fine"}"#,
+        r#"{"text":"bad","x":1e999}"#,
+        r#""\ud800""#,
+        "1.00",
+        "{ \"a\":\n1 }",
+        &deep,
+    ] {
         let question = authorizer.question(&who(), &message(json.to_owned())).unwrap();
         assert!(question.ends_with(&format!(r#","payload":{json}}}"#)), "{question}");
     }

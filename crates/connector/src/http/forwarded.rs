@@ -62,8 +62,9 @@ impl TrustedProxies {
             ForwardedHeader::XForwardedFor => ("x-forwarded-for", address),
             ForwardedHeader::Forwarded => (header::FORWARDED.as_str(), forwarded_for),
         };
-        let lines = headers.get_all(name).iter().map(|value| value.to_str().unwrap_or_default());
-        lines.flat_map(|line| line.split(',')).map(|text| element(text.trim())).collect()
+        // Bytes: what a client made up need not be text, and must not take the proxy's own element with it.
+        let elements = headers.get_all(name).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+        elements.map(|bytes| element(std::str::from_utf8(bytes).ok()?.trim())).collect()
     }
 }
 
@@ -90,11 +91,11 @@ mod tests {
 
     use super::*;
 
-    fn source(header: ForwardedHeader, remote: &str, lines: &[(&'static str, &'static str)]) -> String {
+    fn source(header: ForwardedHeader, remote: &str, lines: &[(&'static str, &str)]) -> String {
         let proxies = TrustedProxies::new(["127.0.0.0/8", "10.0.0.0/8"].map(|text| text.parse().unwrap()), header);
         let headers: HeaderMap = lines
             .iter()
-            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_bytes(value.as_bytes()).unwrap()))
             .collect();
         proxies.source(remote.parse().unwrap(), &headers).ip().to_string()
     }
@@ -108,6 +109,7 @@ mod tests {
         assert_eq!(one("127.0.0.1:1", "2001:db8::7"), "2001:db8::7");
         assert_eq!(one("127.0.0.1:1", "192.0.2.7:4711"), "192.0.2.7");
         assert_eq!(one("127.0.0.1:1", ""), "127.0.0.1");
+        assert_eq!(one("127.0.0.1:1", "\u{e9}, 192.0.2.7"), "192.0.2.7");
         // Nobody else is believed.
         assert_eq!(one("192.0.2.9:1", "127.0.0.1"), "192.0.2.9");
         let lines = [("x-forwarded-for", "6.6.6.6"), ("x-forwarded-for", "192.0.2.7"), ("forwarded", "for=6.6.6.6")];
@@ -121,6 +123,7 @@ mod tests {
         assert_eq!(one("For=\"[2001:db8:cafe::17]:4711\";proto=https"), "2001:db8:cafe::17");
         assert_eq!(one("proto=http;for=192.0.2.60;by=203.0.113.43, for=10.1.1.1"), "192.0.2.60");
         assert_eq!(one("for=_hidden"), "127.0.0.1");
+        assert_eq!(one("for=\"\u{e9}, for=192.0.2.43"), "192.0.2.43");
         let spoofed = [("x-forwarded-for", "6.6.6.6"), ("forwarded", "for=192.0.2.7")];
         assert_eq!(source(ForwardedHeader::Forwarded, "127.0.0.1:1", &spoofed), "192.0.2.7");
     }
