@@ -1,6 +1,7 @@
 //! The filters of a rule, with places that the client's own name and claims fill.
 
 use ratatosk_core::{Filter, FilterError};
+use serde_json::Value;
 
 use crate::access::identity::{Subject, texts};
 
@@ -50,14 +51,14 @@ impl Pattern {
         Ok(Self::Template { levels, widest })
     }
 
-    /// The filters for a client. A place that cannot be filled makes an allowing rule fit nothing, and a denying one
-    /// fit every level there.
+    /// The filters for a client. A value that cannot fill its place adds nothing to an allowing rule, and makes a denying one
+    /// fit every level there: what it was to deny must not be open.
     pub(super) fn for_each(&self, subject: &Subject, allows: bool, mut each: impl FnMut(&Filter) -> bool) -> bool {
         match self {
             Self::Fixed(filter) => each(filter),
             Self::Template { levels, widest } => match fill(levels, subject) {
-                Some(filters) => filters.iter().any(each),
-                None => !allows && each(widest),
+                Filled { whole: false, .. } if !allows => each(widest),
+                Filled { filters, .. } => filters.iter().any(each),
             },
         }
     }
@@ -108,9 +109,16 @@ fn parts(level: &str) -> Result<Vec<Part>, PatternError> {
     Ok(parts)
 }
 
-/// Every combination of what the places can hold; `None` where one holds nothing usable.
-fn fill(levels: &[Vec<Part>], subject: &Subject) -> Option<Vec<Filter>> {
-    let mut texts = vec![String::new()];
+/// What a client makes of a pattern.
+struct Filled {
+    filters: Vec<Filter>,
+    /// Whether there is a filter for every combination of what the places hold.
+    whole: bool,
+}
+
+/// Every combination of what the places can hold.
+fn fill(levels: &[Vec<Part>], subject: &Subject) -> Filled {
+    let (mut texts, mut whole) = (vec![String::new()], true);
     for (depth, level) in levels.iter().enumerate() {
         if depth > 0 {
             texts.iter_mut().for_each(|text| text.push('/'));
@@ -119,7 +127,8 @@ fn fill(levels: &[Vec<Part>], subject: &Subject) -> Option<Vec<Filter>> {
         let is_filled = level.iter().any(|part| !matches!(part, Part::Text(_)));
         let mut begun: Vec<(usize, String)> = starts.into_iter().zip(texts).collect();
         for part in level {
-            let values = values(part, subject);
+            let (values, all) = values(part, subject);
+            whole &= all && begun.len() * values.len() <= MOST;
             begun = begun
                 .iter()
                 .flat_map(|(start, text)| values.iter().map(move |value| (*start, format!("{text}{value}"))))
@@ -127,23 +136,37 @@ fn fill(levels: &[Vec<Part>], subject: &Subject) -> Option<Vec<Filter>> {
                 .collect();
         }
         if is_filled {
-            // What a client brings must not become a wildcard.
-            begun.retain(|(start, text)| !matches!(text.get(*start..), Some("+" | "#") | None));
+            let made = begun.len();
+            let own = depth == 0 && !matches!(level.first(), Some(Part::Text(_)));
+            // What a client brings must not become a wildcard, nor a channel that wildcards leave out.
+            begun.retain(|(start, text)| match text.get(*start..) {
+                Some("+" | "#") | None => false,
+                Some(level) => !(own && level.starts_with('$')),
+            });
+            whole &= begun.len() == made;
         }
         texts = begun.into_iter().map(|(_, text)| text).collect();
     }
+    let made = texts.len();
     let filters: Vec<Filter> = texts.into_iter().filter_map(|text| Filter::new(text).ok()).collect();
-    (!filters.is_empty()).then_some(filters)
+    Filled { whole: whole && filters.len() == made, filters }
 }
 
-/// What a place holds: only texts that stay within their level.
-fn values(part: &Part, subject: &Subject) -> Vec<String> {
-    let found = match part {
-        Part::Text(text) => return vec![text.clone()],
-        Part::User => subject.user.as_deref().map(str::to_owned).into_iter().collect(),
-        Part::Claim(name) => subject.claim(name).map(texts).unwrap_or_default(),
+/// What a place holds: only texts that stay within their level, and whether these are all, and any.
+fn values(part: &Part, subject: &Subject) -> (Vec<String>, bool) {
+    let (found, listed) = match part {
+        Part::Text(text) => return (vec![text.clone()], true),
+        Part::User => (subject.user.as_deref().map(str::to_owned).into_iter().collect(), 1),
+        Part::Claim(name) => {
+            let claim = subject.claim(name);
+            let listed = claim.and_then(Value::as_array).map_or(1, Vec::len);
+            (claim.map(texts).unwrap_or_default(), listed)
+        }
     };
-    found.into_iter().filter(|text| !text.is_empty() && !text.contains(['/', '\0'])).take(MOST).collect()
+    let stays = |text: &String| !text.is_empty() && !text.contains(['/', '\0']);
+    let values: Vec<String> = found.into_iter().filter(stays).take(MOST).collect();
+    let all = !values.is_empty() && values.len() == listed;
+    (values, all)
 }
 
 #[cfg(test)]
@@ -190,6 +213,28 @@ mod tests {
         assert_eq!(filled("t/{claim.x}", None, serde_json::json!({}), false), ["t/+"]);
         let many: Vec<String> = (0..1000).map(|n| n.to_string()).collect();
         assert_eq!(filled("{claim.x}/{claim.x}", None, serde_json::json!({ "x": many }), true).len(), MOST);
+    }
+
+    #[test]
+    fn one_value_that_cannot_be_used_widens_a_denying_rule() {
+        let many: Vec<String> = (0..=MOST).map(|n| n.to_string()).collect();
+        for values in [serde_json::json!(["a", "b/c"]), serde_json::json!(["a", {}]), serde_json::json!(many)] {
+            let claims = serde_json::json!({ "x": values });
+            assert_eq!(filled("t/{claim.x}", None, claims.clone(), false), ["t/+"], "{claims}");
+            assert!(!filled("t/{claim.x}", None, claims, true).is_empty());
+        }
+        let few = serde_json::json!({"x": many.get(..8), "y": many.get(..9)});
+        assert_eq!(filled("{claim.x}/{claim.y}", None, few, false), ["+/+"]);
+        assert_eq!(filled("t/{claim.x}", None, serde_json::json!({"x": ["a", 1]}), false), ["t/a", "t/1"]);
+    }
+
+    #[test]
+    fn nobody_is_named_like_a_channel_that_wildcards_leave_out() {
+        let none = || serde_json::json!({});
+        assert!(filled("{user}/#", Some("$SYS"), none(), true).is_empty());
+        assert_eq!(filled("{user}/#", Some("$SYS"), none(), false), ["+/#"]);
+        assert_eq!(filled("users/{user}", Some("$SYS"), none(), true), ["users/$SYS"]);
+        assert_eq!(filled("$own-{user}", Some("joe"), none(), true), ["$own-joe"]);
     }
 
     #[test]
