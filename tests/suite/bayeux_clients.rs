@@ -8,7 +8,7 @@ use ratatosk_tests::ports::free_port;
 use ratatosk_tests::proxy::Proxy;
 use serde_json::{Value, json};
 
-const SHORT_TIMEOUT: &str = "[bayeux]\ntimeout = \"400ms\"\nmax_interval = \"5s\"";
+const SHORT_TIMEOUT: &str = "[bayeux]\ntimeout = \"400ms\"\nmax_interval = \"60s\"";
 
 /// The port of the pages of other origins, which the gateway must know: credentials are for named origins only.
 fn page(port: u16) -> String {

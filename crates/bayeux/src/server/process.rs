@@ -41,8 +41,6 @@ pub(crate) struct Caller<'a> {
     pub(crate) carrier: Carrier,
     /// The browser, by its cookie.
     pub(crate) browser: Option<&'a str>,
-    /// The cookie that a browser without one was given when it opened this socket.
-    pub(crate) given: Option<&'a str>,
     /// The socket that the request came by.
     pub(crate) link: Option<&'a Link>,
     /// The polling connection that the request came by, if it answers for itself.
@@ -184,10 +182,7 @@ fn one(
     };
     let live = mount.directory.get(&id);
     let mode = mount.cookie().mode;
-    let live = live.filter(|live| {
-        let began = live.browser.as_deref();
-        cookie::may_speak(mode, caller.browser, began) || (began.is_some() && caller.given == began)
-    });
+    let live = live.filter(|live| cookie::may_speak(mode, caller.browser, live.browser.as_deref()));
     match live {
         Some(live) => speak(&live, &channel, message, (alone, said), caller, outcome),
         None => machine::reject(message, &channel, &Fault::SessionUnknown, &mut outcome.replies),
@@ -350,13 +345,16 @@ fn admit(mount: &Mount) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The browser of a new session: known by its cookie, or given one now.
+/// The browser of a new session: known by its cookie, or given one now, where the answer can carry it.
 fn browser_of(mount: &Mount, caller: &Caller<'_>, outcome: &mut Outcome) -> Option<Arc<str>> {
     if mount.cookie().mode == CookieMode::Off {
         return None;
     }
-    if let Some(known) = caller.browser.or(caller.given) {
+    if let Some(known) = caller.browser {
         return Some(known.into());
+    }
+    if caller.link.is_some() {
+        return None;
     }
     let value = random_id()?;
     outcome.cookie = Some(cookie::set(&value, mount.cookie()));

@@ -7,7 +7,10 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::Message};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream,
+    tungstenite::{Message, client::IntoClientRequest as _, http::header::COOKIE},
+};
 
 struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
@@ -172,17 +175,21 @@ async fn read_until(stream: &mut TcpStream, text: &mut String, wanted: &str) {
     }
 }
 
+/// Faye's client opens its socket while it shakes hands by HTTP: a second cookie would take the place of the session's.
 #[tokio::test]
-async fn a_socket_sets_the_cookie_that_guards_its_session() {
+async fn a_socket_gives_no_cookie_and_is_held_to_the_sessions() {
     let server = Server::start(json!({"cookie": {"mode": "required"}})).await;
-    let url = format!("ws://{}/bayeux", server.address);
-    let (socket, response) = tokio_tungstenite::connect_async(url).await.unwrap();
-    let cookie = response.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
-    let mut socket = Socket(socket);
-    let id = socket.begin(json!({}), json!("/a")).await;
-    let publish = json!({"channel": "/a", "clientId": id, "data": 1});
-    for (headers, successful) in [(format!("Cookie: {cookie}\r\n"), true), (String::new(), false)] {
-        let reply = server.send(server.request(&publish, &headers)).await.messages().remove(0);
-        assert_eq!(reply["successful"], successful, "{headers}");
+    let shaken = server.send(server.request(&handshake(json!({})), "")).await;
+    let cookie = shaken.head.lines().find_map(|line| line.strip_prefix("Set-Cookie: ")).unwrap();
+    let cookie = cookie.split(';').next().unwrap().to_owned();
+    let id = shaken.messages().remove(0)["clientId"].clone();
+    for (cookie, successful) in [(Some(cookie), true), (None, false)] {
+        let mut request = format!("ws://{}/bayeux", server.address).into_client_request().unwrap();
+        request.headers_mut().extend(cookie.map(|cookie| (COOKIE, cookie.parse().unwrap())));
+        let (socket, response) = tokio_tungstenite::connect_async(request).await.unwrap();
+        assert!(!response.headers().contains_key("set-cookie"));
+        let mut socket = Socket(socket);
+        socket.send(json!([{"channel": "/a", "clientId": id, "data": 1}])).await;
+        assert_eq!(socket.frame().await[0]["successful"], successful);
     }
 }

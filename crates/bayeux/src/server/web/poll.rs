@@ -137,7 +137,6 @@ pub(super) async fn prepare(
         judged: &judged,
         carrier: Carrier::Poll,
         browser: cookie::of(headers),
-        given: None,
         link: None,
         direct,
         rides,

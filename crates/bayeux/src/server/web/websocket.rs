@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use axum::{extract::Request, response::Response};
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use ratatosk_connector::{
     access::Visitor,
     http::{Taken, Takeover},
@@ -14,14 +14,13 @@ use ratatosk_core::{EndReason, Form};
 
 use super::refused;
 use crate::{
-    config::CookieMode,
     proto::{Carrier, inbound::parse},
     server::{
         admit, cookie,
         judged::Judged,
         link::{Connection, Wire},
         mount::Mount,
-        process::{Caller, Outcome, admission, process, random_id},
+        process::{Caller, Outcome, admission, process},
     },
 };
 
@@ -49,35 +48,13 @@ pub(super) async fn answer(mount: &Arc<Mount>, mut request: Request) -> Response
         return refused(StatusCode::BAD_REQUEST, "WebSocket needs HTTP/1.1");
     };
     let visitor = Visitor::of(request.extensions());
-    let mut answer = handshake.answer();
-    let browser = Browser::of(mount, request.headers(), &mut answer);
+    let answer = handshake.answer();
+    let browser = cookie::of(request.headers()).map(Into::into);
     let mount = mount.clone();
     takeover.take(move |taken| serve(mount, taken, answer, browser, visitor)).await
 }
 
-/// Who opened the socket.
-#[derive(Default)]
-struct Browser {
-    /// The cookie it brought.
-    brought: Option<Box<str>>,
-    /// The cookie it was given with the answer to the upgrade.
-    given: Option<Box<str>>,
-}
-
-impl Browser {
-    fn of(mount: &Mount, headers: &HeaderMap, answer: &mut Vec<u8>) -> Self {
-        let brought: Option<Box<str>> = cookie::of(headers).map(Into::into);
-        if brought.is_some() || mount.cookie().mode == CookieMode::Off {
-            return Self { brought, given: None };
-        }
-        let Some(value) = random_id() else { return Self::default() };
-        answer.truncate(answer.len().saturating_sub(2)); // before the empty line that ends the head
-        answer.extend_from_slice(format!("Set-Cookie: {}\r\n\r\n", cookie::set(&value, mount.cookie())).as_bytes());
-        Self { brought: None, given: Some(value.into()) }
-    }
-}
-
-async fn serve(mount: Arc<Mount>, taken: Taken, answer: Vec<u8>, browser: Browser, visitor: Visitor) {
+async fn serve(mount: Arc<Mount>, taken: Taken, answer: Vec<u8>, browser: Option<Box<str>>, visitor: Visitor) {
     let _counted = taken.permit();
     let Taken { socket, read, .. } = taken;
     if socket.write_all(&answer).await.is_err() {
@@ -111,7 +88,9 @@ fn last_words(reason: EndReason) -> Bytes {
 struct Reader<'a> {
     connection: &'a Connection,
     messages: Messages,
-    browser: Browser,
+    /// The cookie that came with the upgrade. None is given with its answer: a client that shakes hands by HTTP meanwhile, as
+    /// Faye's does, would lose the one of its session to it.
+    browser: Option<Box<str>>,
     visitor: Visitor,
 }
 
@@ -182,8 +161,7 @@ impl Reader<'_> {
         let caller = Caller {
             judged: &judged,
             carrier: Carrier::Socket,
-            browser: self.browser.brought.as_deref(),
-            given: self.browser.given.as_deref(),
+            browser: self.browser.as_deref(),
             link: Some(&self.connection.link),
             direct: None,
             rides: false,
