@@ -18,7 +18,7 @@ const MAX_ID_BYTES: usize = 64;
 #[must_use]
 pub fn parse(text: &str) -> Vec<Arc<str>> {
     let ids = text.split(',').map(str::trim).filter(|id| !id.is_empty());
-    ids.take(MAX_HOPS).map(|id| Arc::from(id.get(..MAX_ID_BYTES).unwrap_or(id))).collect()
+    ids.take(MAX_HOPS).map(|id| Arc::from(&id[..id.floor_char_boundary(MAX_ID_BYTES)])).collect()
 }
 
 /// Writes the mark of a message that leaves this gateway.
@@ -52,5 +52,7 @@ mod tests {
         let ids = parse(&format!("{},{}", "x".repeat(70_000), "y,".repeat(10_000)));
         assert_eq!(ids.len(), MAX_HOPS);
         assert!(ids[0].len() <= MAX_ID_BYTES);
+        // Byte 64 is in the middle of a character.
+        assert_eq!(&*parse(&format!("x{}", "é".repeat(1000)))[0], &format!("x{}", "é".repeat(31)));
     }
 }

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::FutureExt;
 use ratatosk_core::{Fields, Filter, Qos, stats::DropReason};
 use tokio::sync::watch;
 
@@ -141,9 +142,15 @@ impl Port {
         }
     }
 
-    /// Waits while the bus, or a rule's programs, are behind: call it before each batch of [`Port::deliver`], and read no more meanwhile.
+    /// Waits while the bus, or a rule's programs, are behind: call it before each [`Port::deliver`], and read no more meanwhile.
     pub async fn admission(&self) {
         self.intake.admission().await;
+    }
+
+    /// Whether [`Port::admission`] resolves at once.
+    #[must_use]
+    pub fn admits(&self) -> bool {
+        self.admission().now_or_never().is_some()
     }
 
     /// Hands a message to the bus. Acknowledge it to the peer afterwards, as [`Taken`] says.

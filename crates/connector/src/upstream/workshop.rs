@@ -79,14 +79,14 @@ impl Workshop {
         }
     }
 
-    /// Takes a message. False: there is no room.
+    /// Takes a message. False: there is no room. One message may go over the bound in bytes, so that after
+    /// [`Workshop::room`] there is room for any; how large one may be, its protocol says.
     pub(super) fn put(&self, job: Job) -> bool {
         let mut waiting = self.waiting.lock();
-        let bytes = waiting.bytes + job.publication.payload.len();
-        if waiting.jobs.len() >= MESSAGES || bytes > BYTES {
+        if waiting.jobs.len() >= MESSAGES || waiting.bytes >= BYTES {
             return false;
         }
-        waiting.bytes = bytes;
+        waiting.bytes += job.publication.payload.len();
         waiting.jobs.push_back(job);
         self.open.fetch_add(1, Ordering::Relaxed);
         drop(waiting);
@@ -109,6 +109,9 @@ impl Workshop {
     }
 
     async fn until(&self, reached: impl Fn() -> bool) {
+        if reached() {
+            return;
+        }
         loop {
             let moved = self.moved.notified();
             tokio::pin!(moved);

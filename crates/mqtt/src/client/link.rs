@@ -62,7 +62,7 @@ pub(super) struct Link<'a> {
     input: BytesMut,
     output: BytesMut,
     unflushed: bool,
-    /// Whether the bus keeps up, so that more may be read.
+    /// Whether the bus keeps up, so that more may be read and decoded.
     admitted: bool,
     again: VecDeque<Again>,
     subscriptions: Subscriptions,
@@ -130,7 +130,10 @@ impl<'a> Link<'a> {
                         if let Err(error) = written { break Ended::lost(format!("connection lost: {error}")) }
                     }
                     () = self.port.ready(), if self.has_room() => {}
-                    () = self.port.admission(), if !self.admitted => self.admitted = true,
+                    () = self.port.admission(), if !self.admitted => {
+                        self.admitted = true;
+                        if let Err(ended) = self.packets() { break ended }
+                    }
                     () = self.wanted.changed() => self.subscribe(),
                     Some(stored) = self.storing.next(), if !self.storing.is_empty() => {
                         if let Err(ended) = self.stored(stored) { break ended }

@@ -13,6 +13,7 @@ mod durable;
 mod exactly_once;
 mod flow;
 mod mosquitto;
+mod programs;
 mod scripted;
 mod stock;
 mod tls;

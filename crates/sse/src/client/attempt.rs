@@ -206,14 +206,13 @@ async fn take(client: &mut SseClient, port: &Port, stream: &mut Stream, chunk: &
     let mut events: Vec<Event> = Vec::new();
     let result = stream.parser.feed(chunk, &mut |event| events.push(event));
     client.retry = stream.parser.retry().or(client.retry);
-    if !events.is_empty() {
-        port.admission().await;
-    }
     let count = u64::try_from(events.len()).unwrap_or(u64::MAX);
     let mut pending = Vec::new();
     for event in events {
         match inbound::read(&client.settings, event, &stream.passed) {
             Read::Message(message) => {
+                // Asked for each: one chunk can hold more events than a rule's programs take.
+                port.admission().await;
                 if let Taken::Pending(end) = port.deliver(*message) {
                     pending.push(end);
                 }

@@ -25,8 +25,13 @@ impl Link<'_> {
         }
     }
 
+    /// Takes what has been read, as far as there is room for it: one read can hold more messages than a rule's programs take.
     pub(super) fn packets(&mut self) -> Result<(), Ended> {
         loop {
+            if !self.admitted && !self.port.admits() {
+                return Ok(());
+            }
+            self.admitted = true;
             match self.decoder.decode(&mut self.input) {
                 Ok(Some(packet)) => self.packet(packet)?,
                 Ok(None) => return Ok(()),
