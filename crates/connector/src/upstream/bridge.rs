@@ -17,7 +17,7 @@ use super::{
     contract::ClientSide,
     demand::{self, Demand},
     fingerprint::Fingerprints,
-    inbound::Intake,
+    inbound::{Intake, PROGRAMS},
     outbound::Outlet,
     port::{Port, Wanted},
     queue::{Queue, QueueDepth, QueueLimits},
@@ -164,7 +164,8 @@ impl Parts {
     fn new(bus: &Bus, spec: &BridgeSpec) -> Self {
         let prints = (spec.guard == LoopGuard::Fingerprint).then(|| Arc::new(Mutex::new(Fingerprints::default())));
         let replies = ReplyMap::new(spec.inbound.clone(), spec.outbound.clone());
-        let workshop = |rules: &RuleSet| rules.have_programs().then(|| Workshop::new(spec.name.clone()));
+        let workshop =
+            |rules: &RuleSet, limits| rules.have_programs().then(|| Workshop::new(spec.name.clone(), limits));
         let intake = Intake {
             bus: bus.clone(),
             connector: spec.connector,
@@ -172,7 +173,7 @@ impl Parts {
             rules: spec.inbound.clone(),
             replies: replies.clone(),
             prints: prints.clone(),
-            workshop: workshop(&spec.inbound),
+            workshop: workshop(&spec.inbound, PROGRAMS),
         };
         let outlet = Outlet {
             bus: bus.clone(),
@@ -182,7 +183,7 @@ impl Parts {
             replies,
             prints,
             queue: Queue::new(spec.queue),
-            workshop: workshop(&spec.outbound),
+            workshop: workshop(&spec.outbound, spec.queue),
             closed: std::sync::atomic::AtomicBool::new(false),
         };
         Self {

@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use super::{
     fingerprint::Fingerprints,
     letters::{self, Lost},
+    queue::{QueueLimits, WhenFull},
     workshop::{Job, Then, Workshop},
 };
 use crate::rules::{Direction, ReplyMap, Rule, RuleSet, Scene, Treatment, Verdict};
@@ -85,6 +86,10 @@ impl fmt::Debug for Taken {
     }
 }
 
+/// What waits for the programs of inbound rules: a client side asks for admission long before it is full.
+pub(super) const PROGRAMS: QueueLimits =
+    QueueLimits { messages: 4096, bytes: 16 << 20, age: None, when_full: WhenFull::DropNewest };
+
 /// The inbound half of a bridge.
 #[derive(Debug)]
 pub(super) struct Intake {
@@ -145,7 +150,7 @@ impl Intake {
             return self.follow(rule, &channel, &publication, verdict);
         };
         let (told, end) = oneshot::channel();
-        if !workshop.put(Job { rule: rule.clone(), channel, publication, then: Then::Publish(told) }) {
+        if workshop.put(Job { rule: rule.clone(), channel, publication, then: Then::Publish(told) }) > 0 {
             return self.drop(DropReason::QueueFull);
         }
         // Whoever waits for it hears that it was not taken when the bridge ends before.

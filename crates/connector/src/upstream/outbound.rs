@@ -13,7 +13,17 @@ use super::{
     queue::{Outbound, Queue, Token},
     workshop::{Job, Then, Workshop},
 };
-use crate::rules::{Direction, Failure, ReplyMap, Rule, RuleSet, Scene, Treatment, Verdict};
+use crate::rules::{Direction, Failure, ReplyMap, Rule, RuleSet, Scene, Verdict};
+
+/// What becomes of a message that a rule sends.
+enum Next {
+    /// It goes as it is.
+    Send(Outbound),
+    /// The rule has made these of it.
+    Judged(Vec<Outbound>),
+    /// A program is to be run on it.
+    Run(Job),
+}
 
 /// The outbound half of a bridge.
 #[derive(Debug)]
@@ -39,10 +49,13 @@ impl Outlet {
             self.count(DropReason::Loop, 1);
             return;
         }
-        let outbound = self.outbound(message, rule, channel);
-        match rule.treatment().filter(|treatment| treatment.changes_messages()) {
-            None => self.push(outbound, now),
-            Some(treatment) => self.treat(rule, treatment, outbound, now),
+        match self.prepare(message, rule, channel, now) {
+            Next::Send(outbound) => self.push(outbound, now),
+            Next::Judged(made) => made.into_iter().for_each(|outbound| self.push(outbound, now)),
+            Next::Run(job) => {
+                let dropped = self.workshop.as_ref().map_or(1, |workshop| workshop.put(job));
+                self.count(DropReason::QueueFull, dropped);
+            }
         }
     }
 
@@ -52,37 +65,39 @@ impl Outlet {
     }
 
     /// Does what the rule asks for besides another name; programs are run elsewhere, and what they make comes later.
-    fn treat(&self, rule: &Rule, treatment: &Treatment, outbound: Outbound, now: Instant) {
+    fn prepare(&self, message: &Arc<Message>, rule: &Rule, channel: Channel, now: Instant) -> Next {
+        let outbound = self.outbound(message, rule, channel);
+        let Some(treatment) = rule.treatment().filter(|treatment| treatment.changes_messages()) else {
+            return Next::Send(outbound);
+        };
         let Outbound { channel, message, qos, retain, reply_to, .. } = outbound;
         let publication = Publication { channel, qos, retain, ..message.publication() };
-        let workshop = self.workshop.as_ref().filter(|_| treatment.has_programs());
-        let Some(workshop) = workshop else {
-            let scene = Scene { upstream: &self.upstream, channel: &message.channel, publication: &publication };
-            let verdict = treatment.judge(&scene, None, now);
-            return self.follow(rule, (&message, reply_to), &publication, verdict, now);
-        };
-        let (channel, then) = (message.channel.clone(), Then::Send { message, reply_to });
-        if !workshop.put(Job { rule: rule.clone(), channel, publication, then }) {
-            self.count(DropReason::QueueFull, 1);
+        if treatment.has_programs() {
+            let (channel, then) = (message.channel.clone(), Then::Send { message, reply_to });
+            return Next::Run(Job { rule: rule.clone(), channel, publication, then });
         }
+        let scene = Scene { upstream: &self.upstream, channel: &message.channel, publication: &publication };
+        let verdict = treatment.judge(&scene, None, now);
+        Next::Judged(self.follow(rule, (&message, reply_to), &publication, verdict))
     }
 
+    /// What a verdict lets cross; the rest is counted.
     fn follow(
         &self,
         rule: &Rule,
         (message, reply_to): (&Arc<Message>, Option<Channel>),
         publication: &Publication,
         verdict: Verdict,
-        now: Instant,
-    ) {
+    ) -> Vec<Outbound> {
+        let outbound = |made: Publication| {
+            let (channel, qos, retain) = (made.channel.clone(), made.qos, made.retain);
+            // The bus's name for it stays with the message.
+            let message = Arc::new(message.revised(Publication { channel: message.channel.clone(), ..made }));
+            let (token, reply_to, rule) = (Token::default(), reply_to.clone(), Some(rule.clone()));
+            Outbound { token, channel, message, qos, retain, reply_to, rule }
+        };
         match verdict {
-            Verdict::Crosses(made) => made.into_iter().for_each(|made| {
-                let (channel, qos, retain) = (made.channel.clone(), made.qos, made.retain);
-                // The bus's name for it stays with the message.
-                let message = Arc::new(message.revised(Publication { channel: message.channel.clone(), ..made }));
-                let (token, reply_to, rule) = (Token::default(), reply_to.clone(), Some(rule.clone()));
-                self.push(Outbound { token, channel, message, qos, retain, reply_to, rule }, now);
-            }),
+            Verdict::Crosses(made) => return made.into_iter().map(outbound).collect(),
             Verdict::Filtered => {}
             Verdict::RateLimited => self.count(DropReason::RateLimited, 1),
             Verdict::Failed(failure) => {
@@ -90,12 +105,15 @@ impl Outlet {
                 self.tell_lost(rule, message, &publication.channel, &failure);
             }
         }
+        Vec::new()
     }
 
     /// What follows when a program has judged.
     pub(super) fn finish(&self, job: Job, verdict: Verdict) {
         if let Then::Send { message, reply_to } = job.then {
-            self.follow(&job.rule, (&message, reply_to), &job.publication, verdict, Instant::now());
+            let made = self.follow(&job.rule, (&message, reply_to), &job.publication, verdict);
+            let now = Instant::now();
+            made.into_iter().for_each(|outbound| self.push(outbound, now));
         }
     }
 
@@ -109,20 +127,23 @@ impl Outlet {
         letters::send(&self.bus, &self.upstream, rule, &lost, failure);
     }
 
-    /// Queues messages from before the bridge began, in front of those that came since.
+    /// Queues messages from before the bridge began, in front of those that came since. What waits for programs is
+    /// mixed with the rest as they end.
     pub(super) fn offer_old(&self, messages: &[Arc<Message>], now: Instant) {
         let ours = messages.iter().filter(|message| !self.is_theirs(message));
-        let mut plain = Vec::new();
+        let (mut ready, mut jobs) = (Vec::new(), Vec::new());
         for message in ours {
             let Some((rule, channel)) = self.rules.apply(&message.channel) else { continue };
-            let outbound = self.outbound(message, rule, channel);
-            match rule.treatment().filter(|treatment| treatment.changes_messages()) {
-                // A rule treats its messages one after the other: these come as they can.
-                Some(treatment) => self.treat(rule, treatment, outbound, now),
-                None => plain.push(outbound),
+            match self.prepare(message, rule, channel, now) {
+                Next::Send(outbound) => ready.push(outbound),
+                Next::Judged(made) => ready.extend(made),
+                Next::Run(job) => jobs.push(job),
             }
         }
-        let dropped = self.queue.push_old(plain, now);
+        let mut dropped = self.queue.push_old(ready, now);
+        if let Some(workshop) = &self.workshop {
+            dropped += workshop.put_old(jobs);
+        }
         self.count(DropReason::QueueFull, dropped);
     }
 

@@ -20,12 +20,9 @@ use ratatosk_core::{Channel, Message, Publication, engine::EngineError};
 use ratatosk_jq::{Ticket, submit};
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use super::queue::{QueueLimits, WhenFull};
 use crate::rules::{Failure, Rule, Scene, Verdict};
 
-/// At most so many messages wait.
-const MESSAGES: usize = 4096;
-/// At most so many bytes of payload.
-const BYTES: usize = 16 << 20;
 /// So many are given to a thread at once.
 const BATCH: usize = 64;
 /// How long a thread may be silent over one message. Its budget of processor time is far smaller.
@@ -51,10 +48,21 @@ pub(super) enum Then {
     Send { message: Arc<Message>, reply_to: Option<Channel> },
 }
 
+impl Job {
+    /// What it weighs against a bound in bytes.
+    fn weight(&self) -> usize {
+        match &self.then {
+            Then::Publish(_) => self.publication.payload.len(),
+            Then::Send { message, .. } => message.weight(),
+        }
+    }
+}
+
 /// The queue of one direction.
 #[derive(Debug)]
 pub(super) struct Workshop {
     upstream: Arc<str>,
+    limits: QueueLimits,
     waiting: Mutex<Waiting>,
     /// Messages that wait or are at work.
     open: AtomicUsize,
@@ -69,9 +77,11 @@ struct Waiting {
 }
 
 impl Workshop {
-    pub(super) fn new(upstream: Arc<str>) -> Self {
+    /// A workshop where at most so much waits; what is at work does not count.
+    pub(super) fn new(upstream: Arc<str>, limits: QueueLimits) -> Self {
         Self {
             upstream,
+            limits,
             waiting: Mutex::default(),
             open: AtomicUsize::new(0),
             arrived: Notify::new(),
@@ -79,26 +89,52 @@ impl Workshop {
         }
     }
 
-    /// Takes a message. False: there is no room. One message may go over the bound in bytes, so that after
-    /// [`Workshop::room`] there is room for any; how large one may be, its protocol says.
-    pub(super) fn put(&self, job: Job) -> bool {
+    /// Takes a message and says how many were dropped for it, itself included. One message may go over the bound in
+    /// bytes, so that after [`Workshop::room`] there is room for any; how large one may be, its protocol says.
+    pub(super) fn put(&self, job: Job) -> u64 {
         let mut waiting = self.waiting.lock();
-        if waiting.jobs.len() >= MESSAGES || waiting.bytes >= BYTES {
-            return false;
+        let mut dropped = 0;
+        while !waiting.has_room(&self.limits) {
+            let makes_room = self.limits.when_full == WhenFull::DropOldest;
+            let Some(oldest) = (if makes_room { waiting.jobs.pop_front() } else { None }) else {
+                return dropped + 1;
+            };
+            waiting.bytes -= oldest.weight();
+            self.open.fetch_sub(1, Ordering::Release);
+            dropped += 1;
         }
-        waiting.bytes += job.publication.payload.len();
+        waiting.bytes += job.weight();
         waiting.jobs.push_back(job);
         self.open.fetch_add(1, Ordering::Relaxed);
         drop(waiting);
         self.arrived.notify_one();
-        true
+        dropped
+    }
+
+    /// Puts messages that are older than all that wait in front, in order, as far as there is room; says how many
+    /// found none.
+    pub(super) fn put_old(&self, jobs: Vec<Job>) -> u64 {
+        let mut waiting = self.waiting.lock();
+        let mut dropped = 0;
+        for job in jobs.into_iter().rev() {
+            if !waiting.has_room(&self.limits) {
+                dropped += 1;
+                continue;
+            }
+            waiting.bytes += job.weight();
+            waiting.jobs.push_front(job);
+            self.open.fetch_add(1, Ordering::Relaxed);
+        }
+        drop(waiting);
+        self.arrived.notify_one();
+        dropped
     }
 
     /// Resolves when at most half of it is full.
     pub(super) async fn room(&self) {
         self.until(|| {
             let waiting = self.waiting.lock();
-            waiting.jobs.len() <= MESSAGES / 2 && waiting.bytes <= BYTES / 2
+            waiting.jobs.len() <= self.limits.messages / 2 && waiting.bytes <= self.limits.bytes / 2
         })
         .await;
     }
@@ -142,7 +178,7 @@ impl Workshop {
         let mut waiting = self.waiting.lock();
         let count = waiting.jobs.len().min(BATCH);
         let batch: VecDeque<Job> = waiting.jobs.drain(..count).collect();
-        waiting.bytes -= batch.iter().map(|job| job.publication.payload.len()).sum::<usize>();
+        waiting.bytes -= batch.iter().map(Job::weight).sum::<usize>();
         batch
     }
 
@@ -181,6 +217,12 @@ impl Workshop {
             }
         });
         Given { ticket: ticket.ok(), verdicts }
+    }
+}
+
+impl Waiting {
+    fn has_room(&self, limits: &QueueLimits) -> bool {
+        self.jobs.len() < limits.messages && self.bytes < limits.bytes
     }
 }
 

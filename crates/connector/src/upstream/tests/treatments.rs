@@ -226,3 +226,43 @@ async fn what_is_over_the_rate_is_dropped_and_counted() {
     assert!(matches!(taken[..], [Taken::Stored, Taken::Stored, Taken::Dropped(DropReason::RateLimited)]), "{taken:?}");
     assert_eq!(received(&peer, 2).await.len(), 2);
 }
+
+#[tokio::test]
+async fn what_waits_for_programs_is_bounded_as_the_queue_is() {
+    const BURST: usize = 9000;
+    let bench = Bench::new(outward(transform(".")));
+    for n in 0..BURST {
+        bench.publish("a/b", &n.to_string());
+    }
+    let expected: Vec<String> = (0..BURST).map(|n| format!("far/b={n}")).collect();
+    assert_eq!(bench.taken(BURST).await, expected);
+
+    let queue = QueueLimits { messages: 3, ..QueueLimits::default() };
+    let bench = Bench::new(BridgeSpec { queue, ..outward(transform(".")) });
+    let dropped = || bench.bus.stats().drops(Connector::register("mqtt"), DropReason::QueueFull);
+    for n in 0..10 {
+        bench.publish("a/b", &n.to_string());
+    }
+    within(async {
+        while dropped() < 7 || bench.handle.queue_depth().messages < 3 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(bench.taken(3).await, ["far/b=7", "far/b=8", "far/b=9"]);
+}
+
+#[tokio::test]
+async fn last_values_pass_programs_before_what_came_since() {
+    const RETAINED: usize = 6000;
+    let bus = Bus::in_memory();
+    for n in 0..RETAINED {
+        let channel = Channel::new(format!("a/{n}")).unwrap();
+        bus.publish(Publication::new(channel, "0", Origin::gateway()).retained(true)).unwrap();
+    }
+    let bench = Bench::on(bus, outward(transform(".")));
+    bench.publish("a/7", "1");
+    let all = bench.taken(RETAINED + 1).await;
+    assert_eq!(all.iter().filter(|text| text.ends_with("=0")).count(), RETAINED);
+    assert_eq!(all.last().unwrap(), "far/7=1");
+}
