@@ -1,7 +1,9 @@
 //! One session with a server, from the handshake to its end.
 
+mod publish;
+
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     pin::pin,
     time::{Duration, Instant},
 };
@@ -10,6 +12,7 @@ use ratatosk_connector::upstream::{Ended, Port, Token as QueueToken};
 use ratatosk_core::{Filter, stats::DropReason};
 use serde_json::Value;
 
+use self::publish::something_to_send;
 use super::{
     BayeuxClient,
     begin::{End, begin, judged, refused},
@@ -21,12 +24,6 @@ use super::{
 };
 use crate::proto::answer::{self, Answer, ServerAdvice};
 
-/// Publications in one request.
-const BATCH: usize = 32;
-/// Bytes of them.
-const BATCH_BYTES: usize = 64 << 10;
-/// Publications under way on a socket.
-const WINDOW: usize = 256;
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -36,7 +33,7 @@ enum Asked {
     Connect { at: Instant, held: Duration },
     Subscribe { filter: Filter, replayed: bool },
     Unsubscribe,
-    Publish { token: QueueToken },
+    Publish { token: QueueToken, size: usize },
 }
 
 /// The session at work.
@@ -50,6 +47,8 @@ struct Attempt<'a> {
     /// What is subscribed to, or asked for.
     filters: Vec<Filter>,
     publishing: usize,
+    /// What is to be sent before more is taken from the queue.
+    again: VecDeque<QueueToken>,
     advice: ServerAdvice,
     /// When the next connect is due, unless one is under way.
     connect_at: Option<Instant>,
@@ -78,6 +77,7 @@ pub(super) async fn run(client: &mut BayeuxClient, port: &mut Port) -> Ended {
         asked: HashMap::new(),
         filters: Vec::new(),
         publishing: 0,
+        again: VecDeque::new(),
         advice: ServerAdvice::default(),
         connect_at: Some(Instant::now()),
         answer_by: None,
@@ -85,7 +85,10 @@ pub(super) async fn run(client: &mut BayeuxClient, port: &mut Port) -> Ended {
         resumed,
     };
     let ended = tokio::select! {
-        ended = attempt.serve() => ended,
+        ended = attempt.serve() => {
+            attempt.look_for_poison(&ended);
+            ended
+        }
         () = &mut leave => {
             attempt.goodbye().await;
             client.memory.session = None;
@@ -115,8 +118,11 @@ impl Attempt<'_> {
             let room = self.may_publish();
             let wake = [self.connect_at, self.answer_by].into_iter().flatten().min();
             tokio::select! {
-                body = self.wire.next() => self.take(&body?).await?,
-                () = self.port.ready(), if room => self.publish().await?,
+                body = self.wire.next() => match body {
+                    Ok(body) => self.take(&body).await?,
+                    Err(error) => self.failed(error)?,
+                },
+                () = something_to_send(&self.again, self.port), if room => self.publish().await?,
                 () = wanted.changed(), if !self.resumed => self.hold(&wanted.now()).await?,
                 () = sleep_until(wake) => {}
             }
@@ -197,33 +203,6 @@ impl Attempt<'_> {
         self.send(message, Duration::ZERO).await
     }
 
-    fn may_publish(&self) -> bool {
-        let limit = if self.wire.is_polling() { 0 } else { WINDOW };
-        self.publishing <= limit && !self.resumed
-    }
-
-    async fn publish(&mut self) -> Result<(), End> {
-        let mut array = vec![b'['];
-        for _ in 0..BATCH {
-            if array.len() > BATCH_BYTES {
-                break;
-            }
-            let Some(outbound) = self.port.take() else { break };
-            if array.len() > 1 {
-                array.push(b',');
-            }
-            let id = self.id(Asked::Publish { token: outbound.token });
-            self.publishing += 1;
-            compose::publication(&outbound, id, &self.kept.client_id, self.port.gateway_id(), &mut array);
-        }
-        if array.len() == 1 {
-            return Ok(());
-        }
-        array.push(b']');
-        let array = String::from_utf8(array).map_err(End::lost)?;
-        Ok(self.wire.send(array, Duration::ZERO).await?)
-    }
-
     async fn take(&mut self, body: &str) -> Result<(), End> {
         let answers = answer::parse(body).map_err(|error| End::lost(format!("the server sends no Bayeux: {error}")))?;
         self.memory.heard();
@@ -264,8 +243,9 @@ impl Attempt<'_> {
                 self.not_subscribed(&filter, replayed, reply).await
             }
             Asked::Unsubscribe => Ok(()),
-            Asked::Publish { token } => {
+            Asked::Publish { token, size } => {
                 self.publishing = self.publishing.saturating_sub(1);
+                self.memory.poison.answered(token, size);
                 if ok {
                     self.port.done(token);
                 } else {

@@ -21,6 +21,7 @@ use crate::{
 pub(super) fn judged(client: &mut BayeuxClient, ended: End) -> Ended {
     match ended {
         End::Ended(ended) => ended,
+        End::Broken(error) => Ended::lost(error),
         End::Unauthorized(reason) => {
             client.memory.session = None;
             let curable = client.settings.oauth.is_some() && client.token.accepted;
@@ -32,6 +33,8 @@ pub(super) fn judged(client: &mut BayeuxClient, ended: End) -> Ended {
 
 pub(super) enum End {
     Ended(Ended),
+    /// The server broke off, perhaps for what we sent.
+    Broken(WireError),
     /// The server does not accept who we are.
     Unauthorized(String),
 }
@@ -47,6 +50,7 @@ impl From<WireError> for End {
         match error {
             WireError::Status(StatusCode::UNAUTHORIZED) => Self::Unauthorized(error.to_string()),
             WireError::Tls(_) => Self::Ended(Ended::refused(error)),
+            error if error.is_about_us() => Self::Broken(error),
             error => Self::lost(error),
         }
     }

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ratatosk_connector::upstream::PoisonWatch;
 use ratatosk_core::Filter;
 
 use crate::config::{ReplayConfig, ReplayFallback, ReplayFrom};
@@ -38,6 +39,8 @@ pub(super) struct Memory {
     pub(super) last_id: u64,
     /// WebSocket was offered and did not work.
     pub(super) no_socket: bool,
+    /// Finds publications that the server ends connections for.
+    pub(super) poison: PoisonWatch,
     /// The place of the last message of each subscription, as the server wrote it.
     places: HashMap<Filter, Box<str>>,
 }

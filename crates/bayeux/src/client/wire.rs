@@ -9,7 +9,11 @@ use reqwest::cookie::CookieStore;
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
     Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
-    tungstenite::{self, Message, client::IntoClientRequest, protocol::WebSocketConfig},
+    tungstenite::{
+        self, Message,
+        client::IntoClientRequest,
+        protocol::{WebSocketConfig, frame::coding::CloseCode},
+    },
 };
 
 use super::settings::Settings;
@@ -29,10 +33,31 @@ pub(super) enum WireError {
     Socket(String),
     #[error("the server closed the WebSocket")]
     Closed,
+    #[error("the server takes no WebSocket message as large as ours")]
+    Oversize,
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
     #[error("no answer in time")]
     Timeout,
+}
+
+impl WireError {
+    /// Whether what we sent may be the cause: not a server that is slow, busy or ill.
+    pub(super) fn is_about_us(&self) -> bool {
+        match self {
+            Self::Status(status) => {
+                let passes = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
+                status.is_client_error() && !passes.contains(status)
+            }
+            Self::Http(_) | Self::Socket(_) | Self::Closed | Self::Oversize => true,
+            Self::TooLarge(_) | Self::NotText | Self::Tls(_) | Self::Timeout => false,
+        }
+    }
+
+    /// Whether the server says that something we sent is too large.
+    pub(super) fn says_too_large(&self) -> bool {
+        matches!(self, Self::Status(StatusCode::PAYLOAD_TOO_LARGE) | Self::Oversize)
+    }
 }
 
 type Answer = Result<String, WireError>;
@@ -114,6 +139,9 @@ impl Wire {
             Self::Socket(socket) => loop {
                 match socket.next().await {
                     Some(Ok(Message::Text(text))) => return Ok(text.as_str().to_owned()),
+                    Some(Ok(Message::Close(Some(frame)))) if frame.code == CloseCode::Size => {
+                        return Err(WireError::Oversize);
+                    }
                     Some(Ok(Message::Close(_))) | None => return Err(WireError::Closed),
                     Some(Ok(_)) => {}
                     Some(Err(error)) => return Err(WireError::Socket(error.to_string())),

@@ -1,10 +1,10 @@
 //! Against our own server.
 
 use ratatosk_connector::upstream::State;
-use ratatosk_core::{Bus, Filter};
+use ratatosk_core::{Bus, Filter, stats::DropReason};
 use serde_json::{Value, json};
 
-use crate::support::{Listener, bridge, publish, serve, until};
+use crate::support::{Listener, bridge, publish, serve, serve_with, until};
 
 async fn crosses_both_ways(scheme: &str, options: Value) {
     let (near, far) = (Bus::in_memory(), Bus::in_memory());
@@ -98,4 +98,41 @@ async fn publications_wait_for_the_server() {
     for n in 0..20 {
         assert_eq!(there.next().await.payload, n.to_string());
     }
+}
+
+/// What the server does not take is given up, and holds nothing up.
+async fn a_message_too_large_for_the_server(transport: &str) -> (Bus, ratatosk_connector::upstream::BridgeHandle) {
+    let (near, far) = (Bus::in_memory(), Bus::in_memory());
+    let limits = json!({"body": "8 KiB"});
+    let (_life, address) = serve_with(&far, "127.0.0.1:0", json!({"timeout": "2s", "limits": limits})).await;
+    let there = Listener::on(&far, "arrived/#");
+    let handle = bridge(&near, &format!("http://{address}/bayeux"), json!({"transport": transport}));
+    until("it is up", || handle.status().state == State::Up).await;
+    for n in 0..20 {
+        let payload = if n % 7 == 3 { "x".repeat(20_000) } else { n.to_string() };
+        publish(&near, "ours/n", payload.as_bytes());
+    }
+    for n in (0..20).filter(|n| n % 7 != 3) {
+        // What crossed without an answer may cross again before it.
+        while there.next().await.payload != n.to_string() {}
+    }
+    until("nothing waits", || handle.queue_depth().messages == 0).await;
+    (near, handle)
+}
+
+#[tokio::test]
+async fn a_message_too_large_for_a_polled_server_does_not_even_end_the_session() {
+    let (near, handle) = a_message_too_large_for_the_server("long-polling").await;
+    let bayeux = ratatosk_bayeux::connector();
+    assert_eq!(near.stats().drops(bayeux, DropReason::TooLarge), 3);
+    assert_eq!(handle.status().connections, 1);
+}
+
+#[tokio::test]
+async fn a_message_too_large_for_a_socket_ends_few_connections() {
+    let (near, _handle) = a_message_too_large_for_the_server("websocket").await;
+    let bayeux = ratatosk_bayeux::connector();
+    let dropped = |reason| near.stats().drops(bayeux, reason);
+    // The server's words may be lost with the connection that they end.
+    assert_eq!(dropped(DropReason::TooLarge) + dropped(DropReason::Denied), 3);
 }

@@ -24,7 +24,12 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Serves a bus over Bayeux.
 pub(crate) async fn serve(bus: &Bus, address: &str) -> (Lifecycle, String) {
-    let config: BayeuxConfig = serde_json::from_value(json!({"timeout": "2s"})).unwrap();
+    serve_with(bus, address, json!({"timeout": "2s"})).await
+}
+
+/// Serves a bus over Bayeux, with these settings.
+pub(crate) async fn serve_with(bus: &Bus, address: &str, config: Value) -> (Lifecycle, String) {
+    let config: BayeuxConfig = serde_json::from_value(config).unwrap();
     let life = Lifecycle::default();
     let origins = Origins::new(["*"]);
     let server = BayeuxServer::new(ServerConfig {

@@ -60,7 +60,7 @@ impl From<&BufferConfig> for QueueLimits {
 
 /// Names a message in the queue; ascending in the order of arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Token(u64);
+pub struct Token(pub(super) u64);
 
 /// A message on its way out, in the peer's naming.
 #[derive(Debug, Clone)]

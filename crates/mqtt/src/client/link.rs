@@ -15,6 +15,7 @@ use bytes::{Buf, BytesMut};
 use bytestring::ByteString;
 use futures_util::{StreamExt, stream::FuturesOrdered};
 use ratatosk_connector::upstream::{EndKind, Ended, Port, WantedFilters};
+use ratatosk_core::stats::DropReason;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::{MissedTickBehavior, interval},
@@ -70,6 +71,8 @@ pub(super) struct Link<'a> {
     storing: FuturesOrdered<Storing>,
     aliases: HashMap<NonZeroU16, ByteString>,
     pinger: Pinger,
+    /// The server broke off, perhaps for a publication of ours, and why that would be.
+    blames: Option<DropReason>,
 }
 
 impl<'a> Link<'a> {
@@ -104,6 +107,7 @@ impl<'a> Link<'a> {
             storing: FuturesOrdered::new(),
             aliases: HashMap::new(),
             pinger: Pinger::new(keep_alive),
+            blames: None,
         }
     }
 
@@ -127,7 +131,7 @@ impl<'a> Link<'a> {
                         if let Err(ended) = self.arrived(read) { break ended }
                     }
                     written = write(&mut writer, &mut self.output, &mut self.unflushed), if !self.output.is_empty() || self.unflushed => {
-                        if let Err(error) = written { break Ended::lost(format!("connection lost: {error}")) }
+                        if let Err(error) = written { break self.broken_off(format!("connection lost: {error}")) }
                     }
                     () = self.port.ready(), if self.has_room() => {}
                     () = self.port.admission(), if !self.admitted => {
@@ -147,6 +151,7 @@ impl<'a> Link<'a> {
             EndKind::Asked => self.settle(|session, _| session.leaving()),
             _ => self.session.broken(Instant::now()),
         }
+        self.drop_poison();
         self.goodbye(&ended, &mut writer).await;
         ended
     }
@@ -162,6 +167,22 @@ impl<'a> Link<'a> {
     fn measure(&mut self) {
         if self.pinger.is_new() && self.subscriptions.is_quiet() {
             self.ping();
+        }
+    }
+
+    /// The server, or what is between us, ended the connection without a word.
+    fn broken_off(&mut self, how: impl std::fmt::Display) -> Ended {
+        self.blames = Some(DropReason::Denied);
+        Ended::lost(how)
+    }
+
+    /// Gives up the publication that has ended one connection after the other, so that what waits behind it crosses.
+    fn drop_poison(&mut self) {
+        let Some(reason) = self.blames else { return };
+        if let Some(token) = self.session.poisoned(reason == DropReason::TooLarge) {
+            let (upstream, reason_text) = (self.port.upstream(), reason.label());
+            tracing::warn!(%upstream, reason = reason_text, "a publication is given up: the server ends the connection for it");
+            self.port.failed(token, reason);
         }
     }
 
@@ -191,7 +212,7 @@ impl<'a> Link<'a> {
             return Err(Ended::lost("the server does not answer pings"));
         }
         let stalled = |since: Instant| now.saturating_duration_since(since) > self.ack_timeout;
-        if self.again.is_empty() && self.session.oldest().is_some_and(stalled) {
+        if self.session.oldest().is_some_and(stalled) {
             self.port.stalled();
             return Err(Ended::lost("the server does not acknowledge publications"));
         }

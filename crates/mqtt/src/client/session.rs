@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ratatosk_connector::upstream::Token;
+use ratatosk_connector::upstream::{PoisonWatch, Token};
 
 use crate::proto::codec::{Publish, Qos, ReasonCode};
 
@@ -31,12 +31,21 @@ enum Stage {
 struct Sent {
     token: Token,
     qos: Qos,
+    /// Bytes of its packet.
+    size: usize,
     stage: Stage,
     /// The order of the last step, in which steps are repeated.
     order: u64,
     /// Whether it takes a place of the peer's receive maximum on this connection.
     counted: bool,
     since: Instant,
+}
+
+impl Sent {
+    /// Published by this connection, and nothing heard.
+    fn is_unanswered(&self) -> bool {
+        self.counted && self.stage == Stage::Published
+    }
 }
 
 /// What is to be sent again on a resumed session.
@@ -91,6 +100,10 @@ pub(super) struct Session {
     suspects: HashMap<NonZeroU16, u64>,
     /// Ids of SUBSCRIBE and UNSUBSCRIBE on this connection.
     requests: HashSet<NonZeroU16>,
+    /// Finds the publication that the peer ends connections for.
+    poison: PoisonWatch,
+    /// The last publication that went out by this connection.
+    latest: Option<NonZeroU16>,
     hasher: RandomState,
     last_id: u16,
     order: u64,
@@ -109,6 +122,7 @@ impl Session {
         self.requests.clear();
         self.doubted.clear();
         self.used = 0;
+        self.latest = None;
         if !resumed {
             self.outgoing.clear();
             self.incoming.clear();
@@ -139,6 +153,25 @@ impl Session {
     pub(super) fn broken(&mut self, now: Instant) {
         self.forget_past(now);
         self.suspects = self.past.drain(..).map(|(_, id, print)| (id, print)).collect();
+    }
+
+    /// Whether publications wait until the peer has spoken about the last one: one of them may be poison.
+    pub(super) fn holds_back(&self) -> bool {
+        let latest = self.latest.filter(|_| self.poison.is_careful());
+        latest.and_then(|id| self.outgoing.get(&id)).is_some_and(Sent::is_unanswered)
+    }
+
+    /// The connection has ended, perhaps for a publication of ours. Yields the one that the peer will never take; it is
+    /// forgotten here.
+    pub(super) fn poisoned(&mut self, says_too_large: bool) -> Option<Token> {
+        let unanswered = self.outgoing.values().filter(|sent| sent.is_unanswered());
+        let under_way: Vec<(Token, usize)> = unanswered.map(|sent| (sent.token, sent.size)).collect();
+        let found = match says_too_large {
+            true => self.poison.too_large(under_way),
+            false => self.poison.ended(under_way),
+        }?;
+        self.outgoing.retain(|_, sent| sent.token != found);
+        Some(found)
     }
 
     /// We leave in good order: every acknowledgement is believed.
@@ -190,9 +223,10 @@ impl Session {
         self.outgoing.len() >= usize::from(u16::MAX) - SPARE
     }
 
-    /// When the oldest unacknowledged step was made.
+    /// When the oldest unacknowledged step of this connection was made.
     pub(super) fn oldest(&self) -> Option<Instant> {
-        let open = self.outgoing.values().filter(|sent| matches!(sent.stage, Stage::Published | Stage::Released));
+        let open = |sent: &&Sent| sent.counted && matches!(sent.stage, Stage::Published | Stage::Released);
+        let open = self.outgoing.values().filter(open);
         open.map(|sent| sent.since).min()
     }
 
@@ -209,15 +243,19 @@ impl Session {
     }
 
     /// A publication with QoS 1 or 2 goes out for the first time.
-    pub(super) fn published(&mut self, id: NonZeroU16, token: Token, qos: Qos, now: Instant) {
+    pub(super) fn published(&mut self, id: NonZeroU16, (token, size): (Token, usize), qos: Qos, now: Instant) {
         let order = self.step();
         self.used += 1;
-        self.outgoing.insert(id, Sent { token, qos, stage: Stage::Published, order, counted: true, since: now });
+        self.latest = Some(id);
+        self.outgoing.insert(id, Sent { token, qos, size, stage: Stage::Published, order, counted: true, since: now });
     }
 
     /// A publication or PUBREL goes out again.
     pub(super) fn repeated(&mut self, id: NonZeroU16, now: Instant) {
         let Some(sent) = self.outgoing.get_mut(&id) else { return };
+        if sent.stage == Stage::Published {
+            self.latest = Some(id);
+        }
         sent.since = now;
         self.used += usize::from(!std::mem::replace(&mut sent.counted, true));
     }
@@ -245,6 +283,7 @@ impl Session {
             Some(sent) if sent.stage != Stage::Published => Answer::Release(ReasonCode::SUCCESS),
             Some(_) if reason.is_failure() => self.finish(id, reason, now),
             Some(sent) => {
+                self.poison.answered(sent.token, sent.size);
                 (sent.order, sent.since) = (order, now);
                 if self.settle.is_zero() {
                     sent.stage = Stage::Released;
@@ -323,6 +362,9 @@ impl Session {
     }
 
     fn finish(&mut self, id: NonZeroU16, reason: ReasonCode, now: Instant) -> Answer {
+        if let Some(sent) = self.outgoing.get(&id) {
+            self.poison.answered(sent.token, sent.size);
+        }
         if !reason.is_failure() && !self.settle.is_zero() {
             if let Some(sent) = self.outgoing.get_mut(&id).filter(|sent| sent.stage != Stage::Completed) {
                 sent.stage = Stage::Completed;

@@ -7,7 +7,7 @@ fn id(n: u16) -> NonZeroU16 {
 
 fn sent(session: &mut Session, qos: Qos) -> NonZeroU16 {
     let id = session.free_id().unwrap();
-    session.published(id, Token::default(), qos, Instant::now());
+    session.published(id, (Token::default(), 1), qos, Instant::now());
     id
 }
 

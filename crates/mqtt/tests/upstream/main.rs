@@ -13,6 +13,7 @@ mod durable;
 mod exactly_once;
 mod flow;
 mod mosquitto;
+mod poison;
 mod programs;
 mod scripted;
 mod stock;

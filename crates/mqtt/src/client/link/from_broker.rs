@@ -19,9 +19,9 @@ use crate::{
 impl Link<'_> {
     pub(super) fn arrived(&mut self, read: std::io::Result<usize>) -> Result<(), Ended> {
         match read {
-            Ok(0) => Err(Ended::lost("the server closed the connection")),
+            Ok(0) => Err(self.broken_off("the server closed the connection")),
             Ok(_) => self.packets(),
-            Err(error) => Err(Ended::lost(format!("connection lost: {error}"))),
+            Err(error) => Err(self.broken_off(format!("connection lost: {error}"))),
         }
     }
 
@@ -87,7 +87,10 @@ impl Link<'_> {
                 }
                 Ok(())
             }
-            Packet::Disconnect(disconnect) => Err(sent_away(&disconnect)),
+            Packet::Disconnect(disconnect) => {
+                self.blames = blames(disconnect.reason);
+                Err(sent_away(&disconnect))
+            }
             other => self.violated(&format!("unexpected {:?}", other.packet_type())),
         }
     }
@@ -180,6 +183,19 @@ fn storing(id: NonZeroU16, qos: Qos, end: EngineFuture<'static, ()>) -> Storing 
         }
         (id, qos, result.is_ok())
     })
+}
+
+/// Why the server would not have a publication of ours, if it can be that.
+fn blames(reason: ReasonCode) -> Option<DropReason> {
+    match reason {
+        ReasonCode::PACKET_TOO_LARGE => Some(DropReason::TooLarge),
+        ReasonCode::UNSPECIFIED
+        | ReasonCode::MALFORMED
+        | ReasonCode::PROTOCOL_ERROR
+        | ReasonCode::IMPLEMENTATION
+        | ReasonCode::PAYLOAD_FORMAT_INVALID => Some(DropReason::Denied),
+        _ => None,
+    }
 }
 
 fn sent_away(disconnect: &Disconnect) -> Ended {

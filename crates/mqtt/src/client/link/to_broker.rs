@@ -19,17 +19,19 @@ impl Link<'_> {
         }
     }
 
+    /// Whether the broker has to answer before another QoS 1 or 2 publication.
+    fn must_wait(&self) -> bool {
+        self.session.used() >= self.window || self.session.holds_back()
+    }
+
     pub(super) fn has_room(&self) -> bool {
-        self.again.is_empty()
-            && self.session.used() < self.window
-            && self.output.len() < WRITE_HIGH
-            && !self.session.is_full()
+        self.again.is_empty() && !self.must_wait() && self.output.len() < WRITE_HIGH && !self.session.is_full()
     }
 
     /// First what the last connection left unfinished, then what waits.
     pub(super) fn fill(&mut self) {
         while let Some(again) = self.again.front().copied() {
-            let waits = matches!(again, Again::Publish(..)) && self.session.used() >= self.window;
+            let waits = matches!(again, Again::Publish(..)) && self.must_wait();
             if waits || self.output.len() >= WRITE_HIGH {
                 break;
             }
@@ -79,13 +81,13 @@ impl Link<'_> {
         }
         let (id, qos) = (publish.packet_id, publish.qos);
         let packet = Packet::Publish(Box::new(publish));
-        match encoded_len(&packet, self.version) {
-            Ok(size) if self.max_packet.is_none_or(|most| size <= most) => {}
+        let size = match encoded_len(&packet, self.version) {
+            Ok(size) if self.max_packet.is_none_or(|most| size <= most) => size,
             _ => return self.port.failed(out.token, DropReason::TooLarge),
-        }
+        };
         self.send(&packet);
         match id {
-            Some(id) => self.session.published(id, out.token, qos, now),
+            Some(id) => self.session.published(id, (out.token, size), qos, now),
             None => self.port.done(out.token),
         }
     }
