@@ -1,6 +1,6 @@
 //! The `[bayeux]` section, and the keys of an upstream of kind `bayeux`.
 
-use ratatosk_connector::config_types::{BufferConfig, ClientTlsConfig, Duration, Secret, Size};
+use ratatosk_connector::config_types::{BufferConfig, ClientTlsConfig, Duration, Secret, Size, UrlText};
 use ratatosk_core::SlowPolicy;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -367,7 +367,7 @@ pub enum ReplayFallback {
 #[serde(deny_unknown_fields, default)]
 pub struct OAuthConfig {
     /// Where tokens are given.
-    pub token_url: String,
+    pub token_url: UrlText,
     /// The client's id.
     pub client_id: String,
     /// The client's secret.

@@ -22,7 +22,7 @@ pub use self::{
     secret::Secret,
     size::Size,
     upstream::{BridgeRuleConfig, BufferConfig, BufferPolicy, ClientTlsConfig, UpstreamConfig, UpstreamMode},
-    url::UrlValue,
+    url::{UrlText, UrlValue, masked},
 };
 
 /// The schema key that names a value type to [`check`].

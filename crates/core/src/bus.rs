@@ -77,8 +77,8 @@ pub enum PublishError {
 /// What became of a publication.
 #[derive(Debug)]
 pub struct Receipt {
-    /// Its position.
-    pub seq: u64,
+    /// Its position; none yet where it waits for its channel's turn ([`ChannelRule::least_gap`](crate::ChannelRule)).
+    pub seq: Option<u64>,
     /// Whether anyone is subscribed to it here.
     pub matched: bool,
     /// When it is safe with the engine.
@@ -212,6 +212,9 @@ impl Bus {
             return Ok(self.publish_paced(publication, gap));
         }
         drop(rules);
+        for earlier in inner.pacing.overtaken(&publication.channel) {
+            self.publish_now(earlier);
+        }
         let span = inner.begin_span(&mut publication);
         let message = Message::new(publication, (SystemTime::now(), Instant::now())).spanned(span);
         let receipt = inner.place(Arc::new(message));

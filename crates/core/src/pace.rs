@@ -5,7 +5,7 @@
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
@@ -23,7 +23,23 @@ const MOST: usize = 65_536;
 struct Paced {
     gap: Duration,
     /// The latest, and the latest retained one, in order of arrival.
-    waiting: SmallVec<[Publication; 1]>,
+    waiting: SmallVec<[Waiting; 1]>,
+}
+
+/// What waits, and since when.
+#[derive(Debug)]
+struct Waiting {
+    publication: Publication,
+    since: Instant,
+}
+
+impl Waiting {
+    /// As it goes now: the wait is part of its life. It may have none left.
+    fn leave(mut self, now: Instant) -> Publication {
+        let waited = now.saturating_duration_since(self.since);
+        self.publication.expiry = self.publication.expiry.map(|left| left.saturating_sub(waited));
+        self.publication
+    }
 }
 
 /// What is to become of a publication.
@@ -44,6 +60,8 @@ pub(crate) struct Pacing {
     state: Mutex<State>,
     changed: Notify,
     closed: AtomicBool,
+    /// How many wait, on all channels.
+    waiting: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -71,10 +89,27 @@ impl Pacing {
         };
         paced.gap = gap;
         // What new subscribers are to be shown is not lost for a message that is not kept.
-        let same = paced.waiting.iter().position(|waiting| waiting.retain == publication.retain);
-        let replaced = same.map(|at| paced.waiting.remove(at));
-        paced.waiting.push(publication);
+        let same = paced.waiting.iter().position(|waiting| waiting.publication.retain == publication.retain);
+        let replaced = same.map(|at| paced.waiting.remove(at).publication);
+        paced.waiting.push(Waiting { publication, since: now });
+        self.waiting.fetch_add(usize::from(replaced.is_none()), Ordering::Relaxed);
         Paces::Later { replaced }
+    }
+
+    /// What waits on a channel that other rules do not pace any more: it goes before what comes after it.
+    pub(crate) fn overtaken(&self, channel: &Channel) -> Vec<Publication> {
+        if self.waiting.load(Ordering::Relaxed) == 0 {
+            return Vec::new();
+        }
+        let waiting = self.state.lock().channels.get_mut(channel).map(|paced| std::mem::take(&mut paced.waiting));
+        self.take(waiting.into_iter().flatten())
+    }
+
+    fn take(&self, waiting: impl IntoIterator<Item = Waiting>) -> Vec<Publication> {
+        let now = Instant::now();
+        let going: Vec<Publication> = waiting.into_iter().map(|waiting| waiting.leave(now)).collect();
+        self.waiting.fetch_sub(going.len(), Ordering::Relaxed);
+        going
     }
 
     /// What goes now, and when to ask again. A channel where nothing waits at its turn is forgotten.
@@ -88,10 +123,11 @@ impl Pacing {
             if paced.waiting.is_empty() {
                 channels.remove(&channel);
             } else {
-                going.push(paced.waiting.remove(0));
+                going.push(paced.waiting.remove(0).leave(now));
                 turns.push(Reverse((now + paced.gap, channel)));
             }
         }
+        self.waiting.fetch_sub(going.len(), Ordering::Relaxed);
         let next = turns.peek().map(|Reverse((turn, _))| *turn);
         (going, next)
     }
@@ -101,7 +137,7 @@ impl Pacing {
         self.closed.store(true, Ordering::Relaxed);
         let state = std::mem::take(&mut *self.state.lock());
         self.changed.notify_one();
-        state.channels.into_values().flat_map(|paced| paced.waiting).collect()
+        self.take(state.channels.into_values().flat_map(|paced| paced.waiting))
     }
 }
 
@@ -158,8 +194,21 @@ mod tests {
         assert!(pacing.state.lock().channels.is_empty());
         assert!(matches!(pacing.offer(publication("5"), gap, start + 4 * gap), Paces::Now(_)));
         pacing.offer(publication("6"), gap, start + 4 * gap);
-        assert_eq!(payloads(&pacing.close()), [b"6"]);
-        assert!(matches!(pacing.offer(publication("7"), gap, start + 4 * gap), Paces::Now(_)));
+        assert_eq!(payloads(&pacing.overtaken(&Channel::new("a").unwrap())), [b"6"]);
+        pacing.offer(publication("7"), gap, start + 4 * gap);
+        assert_eq!(payloads(&pacing.close()), [b"7"]);
+        assert!(pacing.overtaken(&Channel::new("a").unwrap()).is_empty());
         assert!(matches!(pacing.offer(publication("8"), gap, start + 4 * gap), Paces::Now(_)));
+        assert!(matches!(pacing.offer(publication("9"), gap, start + 4 * gap), Paces::Now(_)));
+    }
+
+    #[test]
+    fn waiting_is_part_of_a_messages_life() {
+        let (pacing, start, gap) = (Pacing::default(), Instant::now(), Duration::from_secs(5));
+        let short = Publication { expiry: Some(Duration::from_secs(6)), ..publication("1") };
+        pacing.offer(short.clone(), gap, start);
+        pacing.offer(short, gap, start);
+        let (going, _) = pacing.due(start + gap);
+        assert_eq!(going.first().unwrap().expiry, Some(Duration::from_secs(1)));
     }
 }

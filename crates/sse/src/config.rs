@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ratatosk_connector::config_types::{BufferConfig, ClientTlsConfig, Duration, Secret, Size};
+use ratatosk_connector::config_types::{BufferConfig, ClientTlsConfig, Duration, Secret, Size, UrlText};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -131,7 +131,8 @@ pub struct SseUpstreamConfig {
     /// The longest line that is read, and the most data of one event.
     pub max_event: Size,
     /// A proxy (`http://`, `https://` or `socks5://`), or `"off"`; without it, the environment decides.
-    pub proxy: Option<String>,
+    #[schemars(example = &"http://proxy.example.org:3128")]
+    pub proxy: Option<UrlText>,
     /// Trust and our certificate.
     pub tls: ClientTlsConfig,
     /// Where `out` rules send.
@@ -192,7 +193,7 @@ pub struct SsePublishConfig {
     pub preset: SsePublishPreset,
     /// Where to, with `{channel}` and `{event}` percent-encoded in their places. Without it: the URL of the stream for `mercure`,
     /// `/publish` beside it for `ratatosk`.
-    pub url: Option<String>,
+    pub url: Option<UrlText>,
     /// With `raw`: the body, where `{payload}`, `{channel}` and `{event}` stand for themselves and `{payload_json}`,
     /// `{channel_json}` and `{event_json}` for the same as JSON values. Without it, the payload alone.
     pub body: Option<String>,

@@ -38,7 +38,7 @@ impl Bench {
     }
 
     fn with(url: &str, mut config: SseUpstreamConfig, inbound: Pairs<'_>, outbound: Pairs<'_>, mode: Mode) -> Self {
-        config.proxy.get_or_insert("off".to_owned());
+        config.proxy.get_or_insert("off".into());
         let bus = Bus::in_memory();
         let peer = QueuePeer::new(OutboxLimits::default());
         let session = bus.open_session(SessionConfig::client("c", Connector::register("test")), peer.clone());
@@ -283,7 +283,7 @@ async fn endless_lines_and_events_end_the_connection() {
 #[tokio::test]
 async fn a_proxy_is_asked_for_the_whole_url() {
     let mut proxy = Server::start().await;
-    let config = SseUpstreamConfig { proxy: Some(proxy.url("")), ..SseUpstreamConfig::default() };
+    let config = SseUpstreamConfig { proxy: Some(proxy.url("").into()), ..SseUpstreamConfig::default() };
     let bench = Bench::new("sse+http://far.invalid/stream", config);
     let mut one = proxy.next().await;
     assert_eq!(one.request_line(), "GET http://far.invalid/stream HTTP/1.1");
@@ -328,7 +328,7 @@ async fn an_envelope_that_passed_this_gateway_is_cut() {
 async fn messages_go_out_as_the_template_says() {
     let mut server = Server::start().await;
     let publish = SsePublishConfig {
-        url: Some(server.url("/in/{channel}?e={event}")),
+        url: Some(server.url("/in/{channel}?e={event}").into()),
         body: Some("{\"c\": {channel_json}, \"p\": {payload_json}}".to_owned()),
         token: Some(Secret::new("w")),
         headers: [("x-k".to_owned(), Secret::new("v"))].into(),
@@ -355,7 +355,7 @@ async fn messages_go_out_as_the_template_says() {
 #[tokio::test]
 async fn order_and_messages_survive_a_server_that_is_busy_and_refused_ones_are_dropped() {
     let mut server = Server::start().await;
-    let publish = SsePublishConfig { url: Some(server.url("/in")), ..SsePublishConfig::default() };
+    let publish = SsePublishConfig { url: Some(server.url("/in").into()), ..SsePublishConfig::default() };
     let bench = Bench::with(&server.url("/"), publishing(publish), &[], &[("out/#", "#")], Mode::Always);
     for payload in [&b"1"[..], b"2", b"3", b"4"] {
         bench.publish(message("out/a", payload));
@@ -404,7 +404,7 @@ async fn the_mercure_preset_is_a_form_and_the_ratatosk_preset_a_mark() {
 #[tokio::test]
 async fn a_publishing_failure_does_not_lose_the_place_in_the_stream() {
     let mut server = Server::start().await;
-    let publish = SsePublishConfig { url: Some(server.url("/in")), ..SsePublishConfig::default() };
+    let publish = SsePublishConfig { url: Some(server.url("/in").into()), ..SsePublishConfig::default() };
     let bench = Bench::new(&server.url("/"), publishing(publish));
     let mut stream = server.next().await;
     stream.stream("id: 5\ndata: x\n\n").await;

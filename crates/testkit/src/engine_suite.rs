@@ -61,7 +61,7 @@ async fn put(bus: &Bus, publication: Publication) -> u64 {
     if let Stored::Pending(stored) = stored {
         stored.await.unwrap();
     }
-    seq
+    seq.unwrap()
 }
 
 async fn replay(bus: &Bus, filters: &[&str], after: u64) -> ratatosk_core::Replay {

@@ -305,7 +305,7 @@ impl Default for MetricsSection {
 pub struct MonitorSection {
     /// Whether `received_message` and `delivered_message` are raised too.
     pub messages: bool,
-    /// Of those two, one in this many.
+    /// Of each of those two, one in this many.
     #[schemars(range(min = 1))]
     pub sample: u32,
 }

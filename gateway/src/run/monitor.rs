@@ -17,15 +17,38 @@ use crate::config::raw::MonitorSection;
 
 /// Publishes the bus's events on the bus.
 pub(super) fn publish_events(bus: &Bus, section: &MonitorSection) {
-    let (messages, sample) = (section.messages, section.sample.max(1));
-    bus.monitor().add(Arc::new(Publisher { bus: bus.clone(), messages, sample, seen: AtomicU32::new(0) }));
+    let (messages, sample) = (section.messages, section.sample);
+    bus.monitor().add(Arc::new(Publisher { bus: bus.clone(), messages, sampler: Sampler::new(sample) }));
 }
 
 struct Publisher {
     bus: Bus,
     messages: bool,
-    sample: u32,
-    seen: AtomicU32,
+    sampler: Sampler,
+}
+
+/// Picks one in so many of the events that each message raises. Each kind is counted by itself: they take turns.
+#[derive(Debug)]
+pub(super) struct Sampler {
+    every: u32,
+    received: AtomicU32,
+    delivered: AtomicU32,
+}
+
+impl Sampler {
+    pub(super) fn new(every: u32) -> Self {
+        Self { every: every.max(1), received: AtomicU32::new(0), delivered: AtomicU32::new(0) }
+    }
+
+    /// Whether this event is told. Those that no message raises always are.
+    pub(super) fn picks(&self, event: &MonitorEvent) -> bool {
+        let seen = match event {
+            MonitorEvent::ReceivedMessage { .. } => &self.received,
+            MonitorEvent::DeliveredMessage { .. } => &self.delivered,
+            _ => return true,
+        };
+        seen.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.every)
+    }
 }
 
 impl MonitorHandler for Publisher {
@@ -33,7 +56,7 @@ impl MonitorHandler for Publisher {
         let event = &monitored.event;
         let Some((name, by)) = name(event) else { return };
         let per_message = matches!(event, MonitorEvent::ReceivedMessage { .. } | MonitorEvent::DeliveredMessage { .. });
-        if per_message && (!self.messages || !self.seen.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.sample)) {
+        if per_message && (!self.messages || !self.sampler.picks(event)) {
             return;
         }
         let Ok(channel) = Channel::new(format!("$monitor/{name}/{by}")) else { return };
@@ -41,7 +64,7 @@ impl MonitorHandler for Publisher {
         if !self.bus.is_wanted(&channel) {
             return;
         }
-        let payload = describe(monitored, name).to_string();
+        let payload = describe(monitored, name, &self.bus).to_string();
         // The gateway's own message to its own channel cannot be refused.
         let _ = self.bus.publish(Publication::new(channel, payload, Origin::gateway()).with_qos(Qos::AtMostOnce));
     }
@@ -52,9 +75,9 @@ impl MonitorHandler for Publisher {
 }
 
 /// An event as clients and webhooks are told it.
-pub(super) fn describe(monitored: &Monitored, name: &str) -> Value {
+pub(super) fn describe(monitored: &Monitored, name: &str, bus: &Bus) -> Value {
     let at = monitored.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-    let mut fields = fields(&monitored.event);
+    let mut fields = fields(&monitored.event, bus);
     fields.insert("event".to_owned(), json!(name));
     fields.insert("time".to_owned(), json!(u64::try_from(at).unwrap_or(u64::MAX)));
     Value::Object(fields)
@@ -89,7 +112,7 @@ fn is_own(message: &Message) -> bool {
     message.origin.connector == Connector::GATEWAY
 }
 
-fn fields(event: &MonitorEvent) -> Map<String, Value> {
+fn fields(event: &MonitorEvent, bus: &Bus) -> Map<String, Value> {
     let fields = match event {
         MonitorEvent::CreatedClient { client_id, connector } => {
             json!({ "client_id": client_id, "connector": connector.name() })
@@ -105,7 +128,8 @@ fn fields(event: &MonitorEvent) -> Map<String, Value> {
             json!({ "client_id": client_id, "channel": channel })
         }
         MonitorEvent::ReceivedMessage { message } | MonitorEvent::DeliveredMessage { message, .. } => {
-            json!({ "client_id": message.origin.client_id, "message_id": message.seq, "channel": message.channel })
+            let id = bus.position(message.seq).to_string();
+            json!({ "client_id": message.origin.client_id, "message_id": id, "channel": message.channel })
         }
         MonitorEvent::UpstreamStatus { upstream, up, reason } => {
             json!({ "upstream": upstream, "status": if *up { "up" } else { "down" }, "reason": reason })

@@ -6,7 +6,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -32,10 +32,9 @@ pub(super) struct Webhooks {
 
 struct Hook {
     config: Webhook,
-    gateway: Arc<str>,
+    bus: Bus,
     queue: Queue<String>,
-    /// Of the per-message events.
-    seen: AtomicU32,
+    sampler: monitor::Sampler,
     requests: AtomicU64,
 }
 
@@ -52,9 +51,9 @@ impl Webhooks {
             let bounds = QueueBounds { events: config.section.queue, bytes: config.section.queue_bytes.as_usize() };
             let hook = Arc::new(Hook {
                 config: config.clone(),
-                gateway: bus.gateway_id().clone(),
+                bus: bus.clone(),
                 queue: Queue::new(bounds),
-                seen: AtomicU32::new(0),
+                sampler: monitor::Sampler::new(config.sample),
                 requests: AtomicU64::new(0),
             });
             bus.monitor().add(Arc::new(Listener(hook.clone())));
@@ -95,7 +94,7 @@ impl MonitorHandler for Listener {
         let hook = &self.0;
         let Some((name, by)) = monitor::name(&monitored.event) else { return };
         if hook.wants(&monitored.event, name, by) {
-            let json = monitor::describe(monitored, name).to_string();
+            let json = monitor::describe(monitored, name, &hook.bus).to_string();
             let bytes = json.len();
             hook.queue.offer(json, bytes);
         }
@@ -122,12 +121,8 @@ impl Hook {
             About::Client(filter) => named(&section.connectors) && filter.as_ref().is_none_or(met),
             About::Channel(filter) => met(filter),
             About::Upstream => named(&section.upstreams),
-            About::Message(channel) => named(&section.connectors) && heard(channel) && self.sampled(),
+            About::Message(channel) => named(&section.connectors) && heard(channel) && self.sampler.picks(event),
         }
-    }
-
-    fn sampled(&self) -> bool {
-        self.seen.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.config.sample.max(1))
     }
 
     fn request(&self, events: &[String]) -> Request {
@@ -136,14 +131,14 @@ impl Hook {
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         let body = format!(
             "{{\"gateway\":\"{}\",\"webhook\":\"{}\",\"time\":{},\"events\":[{}]}}",
-            self.gateway,
+            self.bus.gateway_id(),
             self.config.section.name,
             now.as_millis(),
             events.join(","),
         );
         let mut headers = self.config.headers.clone();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        put(&mut headers, "ratatosk-request", &format!("{}-{number}", self.gateway));
+        put(&mut headers, "ratatosk-request", &format!("{}-{number}", self.bus.gateway_id()));
         if let Some(secret) = &self.config.section.secret {
             put(&mut headers, SIGNATURE, &sign(secret.expose().as_bytes(), now.as_secs(), body.as_bytes()));
         }

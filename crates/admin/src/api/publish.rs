@@ -50,7 +50,7 @@ pub(super) async fn publish(
         let title = "The gateway does not take this message";
         Problem::new(StatusCode::FORBIDDEN, "reserved-channel", title, error.to_string())
     })?;
-    Ok(Json(json!({ "id": bus.position(receipt.seq).to_string(), "matched": receipt.matched })))
+    Ok(Json(json!({ "id": receipt.seq.map(|seq| bus.position(seq).to_string()), "matched": receipt.matched })))
 }
 
 fn payload(wanted: &Wanted) -> Result<Bytes, Problem> {

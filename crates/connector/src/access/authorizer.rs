@@ -72,7 +72,7 @@ impl Authorizer {
                     judged
                 }
                 Err(error) => {
-                    tracing::warn!(url = self.asker.url(), %error, "the authorizer could not be asked");
+                    tracing::warn!(url = %self.asker.url(), %error, "the authorizer could not be asked");
                     return Err(Refusal::Unavailable);
                 }
             },

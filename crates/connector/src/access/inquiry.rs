@@ -1,6 +1,7 @@
 //! Asking another server, and remembering what it said.
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     hash::Hash,
     time::{Duration, Instant},
@@ -8,6 +9,8 @@ use std::{
 
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
+
+use crate::config_types::masked;
 
 /// The longest answer that is read.
 pub(super) const MAX_BYTES: usize = 64 << 10;
@@ -18,13 +21,20 @@ const REMEMBERED: usize = 4096;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AskError {
     #[error(transparent)]
-    Http(#[from] reqwest::Error),
+    Http(reqwest::Error),
     #[error("the answer is {0}")]
     Status(http::StatusCode),
     #[error("the answer has more than {0} bytes")]
     TooLong(usize),
     #[error("the answer is not understood: {0}")]
     Nonsense(#[from] serde_json::Error),
+}
+
+impl From<reqwest::Error> for AskError {
+    /// The URL may hold a password.
+    fn from(error: reqwest::Error) -> Self {
+        Self::Http(error.without_url())
+    }
 }
 
 /// Asks one server.
@@ -43,8 +53,9 @@ impl Asker {
         Ok(Self { url, most, client: builder.build()? })
     }
 
-    pub(super) fn url(&self) -> &str {
-        &self.url
+    /// Where it asks, fit to be shown.
+    pub(super) fn url(&self) -> Cow<'_, str> {
+        masked(&self.url)
     }
 
     /// Asks by POST with JSON. `None` is a plain no: 401 or 403.

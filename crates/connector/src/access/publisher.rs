@@ -150,7 +150,7 @@ impl PublishAuthorizer {
     }
 
     fn unavailable(&self, why: &dyn std::fmt::Display) -> Disapproved {
-        tracing::warn!(url = self.asker.url(), error = %why, "the publish authorizer could not be asked");
+        tracing::warn!(url = %self.asker.url(), error = %why, "the publish authorizer could not be asked");
         Disapproved::Unavailable
     }
 

@@ -1,7 +1,7 @@
 //! Publishing to channels that carry only so many messages a second.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -18,7 +18,7 @@ impl Bus {
         &self.0.pacing
     }
 
-    /// Publishes now, or when the channel's time has come: then the receipt tells the position before it.
+    /// Publishes now, or when the channel's time has come: then the receipt tells no position.
     pub(super) fn publish_paced(&self, publication: Publication, gap: Duration) -> Receipt {
         let inner = &*self.0;
         let (connector, bytes) = (publication.origin.connector, publication.payload.len());
@@ -30,15 +30,18 @@ impl Bus {
                     inner.stats.dropped(replaced.origin.connector, DropReason::Conflated, 1);
                 }
                 let matched = !inner.route(&channel).matched.is_empty();
-                Receipt { seq: inner.seq.load(Ordering::SeqCst), matched, stored: Stored::Done }
+                Receipt { seq: None, matched, stored: Stored::Done }
             }
         };
         inner.stats.received(connector, bytes);
         receipt
     }
 
-    /// Publishes what has waited.
+    /// Publishes what has waited, unless it has become too old.
     pub(crate) fn publish_now(&self, publication: Publication) {
+        if publication.expiry.is_some_and(|left| left.is_zero()) {
+            return self.0.stats.dropped(publication.origin.connector, DropReason::Expired, 1);
+        }
         drop(self.place_now(publication));
     }
 

@@ -59,7 +59,7 @@ impl Inner {
             };
             let Some(stored) = stored else { continue };
             self.wake(&route, &message);
-            return Receipt { seq: message.seq, matched: !route.matched.is_empty(), stored };
+            return Receipt { seq: Some(message.seq), matched: !route.matched.is_empty(), stored };
         }
     }
 

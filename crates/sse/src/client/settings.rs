@@ -103,7 +103,7 @@ impl Settings {
 impl Publish {
     fn new(config: &SsePublishConfig, stream: &Url, upstream: &SseUpstreamConfig) -> Result<Self, SetupError> {
         let url = match (&config.url, config.preset) {
-            (Some(url), _) => url.clone(),
+            (Some(url), _) => url.0.clone(),
             (None, SsePublishPreset::Mercure) => bare(stream, stream.path()),
             (None, SsePublishPreset::Ratatosk) => bare(stream, "/publish"),
             (None, SsePublishPreset::Raw) => return Err(SetupError::PublishUrl),

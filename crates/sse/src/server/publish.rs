@@ -29,16 +29,15 @@ use super::{
 
 /// A body of which a read buffer holds little else.
 const LONG: usize = 64 << 10;
-/// What HTTP clients send when nobody told them the type.
-const NO_TYPE: &str = "application/x-www-form-urlencoded";
+/// What HTTP clients send when nobody told them the type: curl a form's, `fetch` that of a string (Fetch standard, "extract a body").
+const NO_TYPES: [&str; 2] = ["application/x-www-form-urlencoded", "text/plain;charset=UTF-8"];
 
 pub(super) async fn handle(State(server): State<Server>, request: Request) -> Response {
     let headers = request.headers().clone();
     match publish(&server, request).await {
         Ok(id) => {
-            let answer =
-                (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], format!("{{\"id\":\"{id}\"}}\n"));
-            let mut answer = answer.into_response();
+            let body = format!("{}\n", serde_json::json!({ "id": id }));
+            let mut answer = (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], body).into_response();
             answer.headers_mut().extend(server.0.origins.answer(&headers));
             answer
         }
@@ -46,7 +45,7 @@ pub(super) async fn handle(State(server): State<Server>, request: Request) -> Re
     }
 }
 
-async fn publish(server: &Server, request: Request) -> Result<String, Problem> {
+async fn publish(server: &Server, request: Request) -> Result<Option<String>, Problem> {
     let rights = token::visitor(&request)?;
     let (parts, body) = request.into_parts();
     if !server.0.origins.allows(&parts.headers) {
@@ -72,7 +71,7 @@ async fn publish(server: &Server, request: Request) -> Result<String, Problem> {
     let publication = rights.approve(publication).await.map_err(|why| disapproved(server, &why))?;
     server.0.bus.admission().await;
     let receipt = server.0.bus.publish(publication).map_err(refused)?;
-    Ok(server.0.bus.position(receipt.seq).to_string())
+    Ok(receipt.seq.map(|seq| server.0.bus.position(seq).to_string()))
 }
 
 fn disapproved(server: &Server, why: &Disapproved) -> Problem {
@@ -109,7 +108,7 @@ fn own(body: Bytes) -> Bytes {
 fn head(server: &Server, parts: &Parts) -> Result<Publication, Problem> {
     let mut publication = asked(parts.uri.query().unwrap_or_default(), Origin::connector(server.0.http))?;
     let text = |header: header::HeaderName| parts.headers.get(header).and_then(|value| value.to_str().ok());
-    if let Some(content_type) = text(header::CONTENT_TYPE).filter(|mime| *mime != NO_TYPE) {
+    if let Some(content_type) = text(header::CONTENT_TYPE).filter(|mime| !NO_TYPES.contains(mime)) {
         publication.extras_mut().content_type = Some(content_type.into());
     }
     if let Some(passed) = text(header::HeaderName::from_static(hops::NAME)) {

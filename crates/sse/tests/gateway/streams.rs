@@ -30,7 +30,11 @@ impl Client for Gateway {
 
     fn put(&self, channel: &str, payload: impl AsRef<[u8]>) -> u64 {
         let payload = payload.as_ref().to_vec();
-        self.bus.publish(Publication::new(Channel::new(channel).unwrap(), payload, Origin::gateway())).unwrap().seq
+        self.bus
+            .publish(Publication::new(Channel::new(channel).unwrap(), payload, Origin::gateway()))
+            .unwrap()
+            .seq
+            .unwrap()
     }
 
     fn retain(&self, channel: &str, payload: &str) {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use ratatosk_connector::config_types::{Duration, FilterValue, Secret};
+use ratatosk_connector::config_types::{Duration, FilterValue, Secret, UrlText};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -135,8 +135,7 @@ pub enum EffectChoice {
 #[serde(deny_unknown_fields)]
 pub struct AuthorizerSection {
     /// Its address, asked by POST with JSON; `https`, or `http` on this machine.
-    #[schemars(example = &"https://login.example.org/gateway")]
-    pub url: String,
+    pub url: UrlText,
     /// How long an answer may take.
     #[serde(default = "authorizer_timeout")]
     pub timeout: Duration,
@@ -152,7 +151,7 @@ pub struct AuthorizerSection {
 pub struct PublishAuthorizerSection {
     /// Its address, asked by POST with JSON; `https`, or `http` on this machine.
     #[schemars(example = &"https://login.example.org/publish")]
-    pub url: String,
+    pub url: UrlText,
     /// How long an answer may take. The publisher waits for it.
     #[serde(default = "authorizer_timeout")]
     pub timeout: Duration,
@@ -197,8 +196,9 @@ pub struct JwtSection {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
     /// The address of a JSON Web Key Set; `https`, or `http` on this machine.
+    #[schemars(example = &"https://login.example.org/jwks.json")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub jwks: Option<String>,
+    pub jwks: Option<UrlText>,
     /// Who must have issued a token (`iss`): one of these. Empty: anyone who has the key.
     pub issuers: Vec<String>,
     /// Whom a token must be for (`aud`): one of these. Empty: anyone.

@@ -244,7 +244,7 @@ fn authorizer(section: &AuthorizerSection, faults: &mut Faults) -> Option<Author
         faults.add(at.key("timeout"), "this may not be zero", "write a time such as \"5s\"");
     }
     let (timeout, cache) = (section.timeout.get(), section.cache.get());
-    Some(AuthorizerConfig { url: section.url.clone(), timeout, cache })
+    Some(AuthorizerConfig { url: section.url.0.clone(), timeout, cache })
 }
 
 fn publisher(section: &PublishAuthorizerSection, faults: &mut Faults) -> Option<PublisherConfig> {
@@ -258,7 +258,7 @@ fn publisher(section: &PublishAuthorizerSection, faults: &mut Faults) -> Option<
         faults.add(at.key("timeout"), "this may not be zero", "write a time such as \"5s\"");
     }
     Some(PublisherConfig {
-        url: section.url.clone(),
+        url: section.url.0.clone(),
         timeout: section.timeout.get(),
         cache: section.cache.get(),
         on: section.on.iter().map(|filter| filter.get().clone()).collect(),

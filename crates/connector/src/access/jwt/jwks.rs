@@ -6,7 +6,7 @@ use arc_swap::ArcSwapOption;
 use tokio::{sync::Mutex, time::Instant};
 
 use super::key::{Key, TokenKeyError};
-use crate::access::Refusal;
+use crate::{access::Refusal, config_types::masked};
 
 /// The longest answer that is read.
 const MAX_BYTES: usize = 256 << 10;
@@ -49,7 +49,7 @@ pub(super) struct Jwks {
 #[derive(Debug, thiserror::Error)]
 enum FetchError {
     #[error(transparent)]
-    Http(#[from] reqwest::Error),
+    Http(reqwest::Error),
     #[error("the answer is {0}")]
     Status(http::StatusCode),
     #[error("the answer has more than {MAX_BYTES} bytes")]
@@ -58,6 +58,13 @@ enum FetchError {
     NotASet,
     #[error("the answer has no key that can check a signature")]
     NoKey,
+}
+
+impl From<reqwest::Error> for FetchError {
+    /// The URL may hold a password.
+    fn from(error: reqwest::Error) -> Self {
+        Self::Http(error.without_url())
+    }
 }
 
 impl Jwks {
@@ -100,7 +107,7 @@ impl Jwks {
             }
             Err(error) => {
                 let kept = self.keys.load().is_some();
-                tracing::warn!(url = self.config.url, %error, kept, "keys of tokens could not be fetched");
+                tracing::warn!(url = %masked(&self.config.url), %error, kept, "keys of tokens could not be fetched");
             }
         }
     }

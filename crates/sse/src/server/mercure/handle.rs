@@ -107,7 +107,7 @@ async fn place(hub: &Hub, update: &Update, origin: &Origin, context: &Properties
                 Problem::new(StatusCode::LOOP_DETECTED, "loop", "The update came back", error.to_string())
             }
         })?;
-        first.get_or_insert(receipt.seq);
+        first = first.or(receipt.seq);
     }
     let position = first.map(|seq| bus.position(seq).to_string()).unwrap_or_default();
     Ok(update.id.clone().unwrap_or(position))
