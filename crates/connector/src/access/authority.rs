@@ -47,6 +47,7 @@ pub struct Access(Arc<Inner>, Limits);
 #[derive(Debug)]
 struct Inner {
     monitor: Monitor,
+    life: Lifecycle,
     policy: ArcSwap<Policy>,
     nobody: Arc<Subject>,
     tickets: Tickets,
@@ -60,7 +61,7 @@ impl Access {
     /// # Errors
     /// A key of tokens cannot be used.
     pub fn new(config: &AccessConfig, monitor: Monitor, life: &Lifecycle) -> Result<Self, TokenKeyError> {
-        let access = Self::inert(config, monitor)?;
+        let access = Self::with(config, monitor, life.clone())?;
         let (expiry, closing) = (access.0.expiry.clone(), life.closing());
         life.spawn("token expiry", async move {
             tokio::select! {
@@ -76,9 +77,14 @@ impl Access {
     /// # Errors
     /// A key of tokens cannot be used.
     pub fn inert(config: &AccessConfig, monitor: Monitor) -> Result<Self, TokenKeyError> {
+        Self::with(config, monitor, Lifecycle::default())
+    }
+
+    fn with(config: &AccessConfig, monitor: Monitor, life: Lifecycle) -> Result<Self, TokenKeyError> {
         let inner = Inner {
             monitor,
-            policy: ArcSwap::from_pointee(Policy::new(config)?),
+            policy: ArcSwap::from_pointee(Policy::new(config, &life)?),
+            life,
             nobody: Subject::anonymous(),
             tickets: Tickets::new(config.ticket_lifetime),
             expiry: Arc::default(),
@@ -104,6 +110,7 @@ impl Access {
     pub fn open() -> Self {
         let inner = Inner {
             monitor: Monitor::default(),
+            life: Lifecycle::default(),
             policy: ArcSwap::from_pointee(Policy::open()),
             nobody: Subject::anonymous(),
             tickets: Tickets::new(Duration::ZERO),
@@ -119,7 +126,7 @@ impl Access {
     /// # Errors
     /// A key of tokens cannot be used; all stays as it was.
     pub fn replace(&self, config: &AccessConfig) -> Result<(), TokenKeyError> {
-        self.0.policy.store(Arc::new(Policy::new(config)?));
+        self.0.policy.store(Arc::new(Policy::new(config, &self.0.life)?));
         Ok(())
     }
 

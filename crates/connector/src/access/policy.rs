@@ -12,6 +12,7 @@ use super::{
     password::Users,
     publisher::PublishAuthorizer,
 };
+use crate::lifecycle::Lifecycle;
 
 /// What another configuration puts another in the place of.
 #[derive(Debug, Default)]
@@ -40,12 +41,12 @@ impl Policy {
         Self { anonymous: true, ..Self::default() }
     }
 
-    pub(super) fn new(config: &AccessConfig) -> Result<Self, TokenKeyError> {
+    pub(super) fn new(config: &AccessConfig, life: &Lifecycle) -> Result<Self, TokenKeyError> {
         Ok(Self {
             configured: config.configured,
             anonymous: config.anonymous || !config.configured,
             users: Users::new(&config.users),
-            tokens: config.tokens.as_ref().map(Tokens::new).transpose()?,
+            tokens: config.tokens.as_ref().map(|tokens| Tokens::new(tokens, life)).transpose()?,
             authorizer: config.authorizer.clone().map(Authorizer::new).transpose()?,
             publisher: config.publisher.clone().map(PublishAuthorizer::new).transpose()?.map(Arc::new),
             rules: config.rules.clone(),

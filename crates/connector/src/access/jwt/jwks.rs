@@ -3,28 +3,32 @@
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
-use tokio::{sync::Mutex, time::Instant};
+use parking_lot::Mutex;
+use tokio::{sync::watch, time::Instant};
 
 use super::key::{Key, TokenKeyError};
-use crate::{access::Refusal, config_types::masked};
+use crate::{access::Refusal, config_types::masked, lifecycle::Lifecycle};
 
 /// The longest answer that is read.
 const MAX_BYTES: usize = 256 << 10;
 /// The most keys that are kept.
 const MAX_KEYS: usize = 64;
+/// For so long an attempt holds up tokens whose keys are known: an answer may say that one of them is withdrawn, but a server
+/// that hangs must not stop everyone.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Where keys are, and how long they hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JwksConfig {
     /// The address.
     pub url: String,
-    /// Keys older than this are fetched again before they are used.
+    /// Keys older than this are fetched again when a token comes.
     pub refresh: Duration,
     /// For so long they are used when that fails.
     pub max_stale: Duration,
     /// How long an answer may take.
     pub timeout: Duration,
-    /// The least time between two attempts, whatever tokens name.
+    /// The least time from the end of an attempt to the next, whatever tokens name.
     pub cooldown: Duration,
 }
 
@@ -39,11 +43,31 @@ pub(super) struct KeySet {
 
 #[derive(Debug)]
 pub(super) struct Jwks {
+    inner: Arc<Inner>,
+    life: Lifecycle,
+}
+
+#[derive(Debug)]
+struct Inner {
     config: JwksConfig,
     client: reqwest::Client,
     keys: ArcSwapOption<KeySet>,
-    /// When the last attempt was made. Held while one is made: everyone waits for the same.
-    attempted: Mutex<Option<Instant>>,
+    attempts: Mutex<Attempts>,
+}
+
+#[derive(Debug, Default)]
+struct Attempts {
+    last: Option<Attempt>,
+    /// When the last one ended.
+    ended: Option<Instant>,
+}
+
+/// One attempt to fetch the keys, for which everyone waits together.
+#[derive(Debug, Clone)]
+struct Attempt {
+    begun: Instant,
+    /// Closed when it is over.
+    over: watch::Receiver<()>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -68,38 +92,68 @@ impl From<reqwest::Error> for FetchError {
 }
 
 impl Jwks {
-    pub(super) fn new(config: JwksConfig) -> Result<Self, TokenKeyError> {
+    pub(super) fn new(config: JwksConfig, life: Lifecycle) -> Result<Self, TokenKeyError> {
         let _ = rustls::crypto::ring::default_provider().install_default(); // an error: it is installed already
         let client = reqwest::Client::builder()
             .timeout(config.timeout)
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|_| TokenKeyError::Client)?;
-        Ok(Self { config, client, keys: ArcSwapOption::empty(), attempted: Mutex::default() })
+        let inner = Inner { config, client, keys: ArcSwapOption::empty(), attempts: Mutex::default() };
+        Ok(Self { inner: Arc::new(inner), life })
     }
 
     /// The keys, fetched again if they are old, or if none of them `suits`.
     pub(super) async fn keys(&self, suits: impl Fn(&Key) -> bool) -> Result<Arc<KeySet>, Refusal> {
-        let good = |set: &KeySet| set.fetched.elapsed() < self.config.refresh && set.keys.iter().any(&suits);
-        if let Some(set) = self.keys.load_full().filter(|set| good(set)) {
+        let (keys, config) = (&self.inner.keys, &self.inner.config);
+        let good = |set: &KeySet| set.fetched.elapsed() < config.refresh && set.keys.iter().any(&suits);
+        let usable = |set: &Arc<KeySet>| set.fetched.elapsed() < config.refresh + config.max_stale;
+        if let Some(set) = keys.load_full().filter(|set| good(set)) {
             return Ok(set);
         }
-        self.refresh(good).await;
-        let known = self.keys.load_full();
-        known
-            .filter(|set| set.fetched.elapsed() < self.config.refresh + self.config.max_stale)
-            .ok_or(Refusal::Unavailable)
+        if let Some(mut attempt) = self.attempt(good) {
+            let would_do = keys.load_full().filter(usable).is_some_and(|set| set.keys.iter().any(&suits));
+            // An error in either: it is over.
+            if would_do {
+                let _ = tokio::time::timeout_at(attempt.begun + PATIENCE, attempt.over.changed()).await;
+            } else {
+                let _ = attempt.over.changed().await;
+            }
+        }
+        keys.load_full().filter(usable).ok_or(Refusal::Unavailable)
     }
 
-    async fn refresh(&self, good: impl Fn(&KeySet) -> bool) {
-        let mut attempted = self.attempted.lock().await;
-        // Another may have fetched them while this one waited.
-        if self.keys.load().as_ref().is_some_and(|set| good(set))
-            || attempted.is_some_and(|at| at.elapsed() < self.config.cooldown)
-        {
-            return;
+    /// The attempt that is under way, or one that begins now. None if there is no need, or the last one was too recent.
+    fn attempt(&self, good: impl Fn(&KeySet) -> bool) -> Option<Attempt> {
+        let mut attempts = self.inner.attempts.lock();
+        // Another may have fetched them meanwhile.
+        if self.inner.keys.load().as_ref().is_some_and(|set| good(set)) {
+            return None;
         }
-        *attempted = Some(Instant::now());
+        if let Some(last) = attempts.last.as_ref().filter(|last| last.over.has_changed().is_ok()) {
+            return Some(last.clone());
+        }
+        if attempts.ended.is_some_and(|at| at.elapsed() < self.inner.config.cooldown) {
+            return None;
+        }
+        let (done, over) = watch::channel(());
+        let attempt = Attempt { begun: Instant::now(), over };
+        attempts.last = Some(attempt.clone());
+        // A task of its own: whoever asked may be gone before the answer is there, and it is for everyone.
+        let (inner, closing) = (self.inner.clone(), self.life.closing());
+        self.life.spawn("token keys", async move {
+            tokio::select! {
+                () = inner.refresh() => {}
+                () = closing => {}
+            }
+            drop(done);
+        });
+        Some(attempt)
+    }
+}
+
+impl Inner {
+    async fn refresh(&self) {
         match self.fetch().await {
             Ok(keys) => {
                 let generation = self.keys.load().as_ref().map_or(0, |set| set.generation + 1);
@@ -110,6 +164,7 @@ impl Jwks {
                 tracing::warn!(url = %masked(&self.config.url), %error, kept, "keys of tokens could not be fetched");
             }
         }
+        self.attempts.lock().ended = Some(Instant::now());
     }
 
     async fn fetch(&self) -> Result<Vec<Key>, FetchError> {

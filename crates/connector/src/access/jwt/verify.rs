@@ -12,10 +12,13 @@ use super::{
     jwks::{Jwks, JwksConfig, KeySet},
     key::{Key, TokenKeyError},
 };
-use crate::access::{
-    Refusal, Scope, Subject,
-    identity::{claim, texts},
-    rights::now,
+use crate::{
+    access::{
+        Refusal, Scope, Subject,
+        identity::{claim, texts},
+        rights::now,
+    },
+    lifecycle::Lifecycle,
 };
 
 /// Tokens that were verified and are remembered, by their digest.
@@ -72,16 +75,16 @@ struct Verified {
 }
 
 impl Tokens {
-    /// A checker with its keys. A set of keys is fetched when the first token comes.
+    /// A checker with its keys. A set of keys is fetched when the first token comes, by a task of `life`.
     ///
     /// # Errors
     /// There is no key, or no client to fetch any.
-    pub fn new(config: &TokenConfig) -> Result<Self, TokenKeyError> {
+    pub fn new(config: &TokenConfig, life: &Lifecycle) -> Result<Self, TokenKeyError> {
         super::crypto::install();
         let keys = match &config.keys {
             KeySource::Fixed(keys) if keys.is_empty() => return Err(TokenKeyError::Missing),
             KeySource::Fixed(keys) => Keys::Fixed(keys.clone()),
-            KeySource::Jwks(jwks) => Keys::Jwks(Jwks::new(jwks.clone())?),
+            KeySource::Jwks(jwks) => Keys::Jwks(Jwks::new(jwks.clone(), life.clone())?),
         };
         Ok(Self { keys, config: config.clone(), verified: Mutex::default() })
     }

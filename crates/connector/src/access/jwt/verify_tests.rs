@@ -1,7 +1,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use axum::{Router, routing::get};
+use futures_util::FutureExt;
 use ring::{
     rand::SystemRandom,
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _},
@@ -26,7 +27,7 @@ fn config(keys: KeySource) -> TokenConfig {
 }
 
 fn fixed(key: Key) -> Tokens {
-    Tokens::new(&config(KeySource::Fixed(vec![key]))).unwrap()
+    Tokens::new(&config(KeySource::Fixed(vec![key])), &Lifecycle::default()).unwrap()
 }
 
 /// Good claims, with some changed; `null` takes one away.
@@ -177,23 +178,31 @@ struct Server {
     url: String,
     answer: Arc<Mutex<(u16, String)>>,
     asked: Arc<AtomicUsize>,
+    hangs: Arc<AtomicBool>,
 }
 
 impl Server {
     async fn start(answer: Value) -> Self {
         let answer = Arc::new(Mutex::new((200, answer.to_string())));
         let asked = Arc::new(AtomicUsize::new(0));
-        let (shared, counter) = (answer.clone(), asked.clone());
+        let hangs = Arc::new(AtomicBool::new(false));
+        let (shared, counter, silent) = (answer.clone(), asked.clone(), hangs.clone());
         let handler = move || {
             counter.fetch_add(1, Ordering::SeqCst);
             let (status, body) = shared.lock().clone();
-            async move { (http::StatusCode::from_u16(status).unwrap(), body) }
+            let silent = silent.load(Ordering::SeqCst);
+            async move {
+                if silent {
+                    std::future::pending::<()>().await;
+                }
+                (http::StatusCode::from_u16(status).unwrap(), body)
+            }
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/keys", listener.local_addr().unwrap());
         let router = Router::new().route("/keys", get(handler));
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { url, answer, asked }
+        Self { url, answer, asked, hangs }
     }
 
     fn config(&self, refresh: Duration, max_stale: Duration, cooldown: Duration) -> TokenConfig {
@@ -216,7 +225,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 async fn keys_are_fetched_once_and_again_when_a_token_names_a_new_one() {
     let ((first, _, first_key), (second, second_key)) = (ed25519("one"), p256("two"));
     let server = Server::start(json!({"keys": [first_key, {"kty": "oct", "k": "AAAA"}, 7]})).await;
-    let tokens = Tokens::new(&server.config(HOUR, HOUR, Duration::ZERO)).unwrap();
+    let tokens = Tokens::new(&server.config(HOUR, HOUR, Duration::ZERO), &Lifecycle::default()).unwrap();
     let by = |pem: &str, id: &str, user: &str| {
         sign(&claims(json!({"sub": user})), &SigningKey::pem(pem.as_bytes()).unwrap(), Some(id)).unwrap()
     };
@@ -237,7 +246,7 @@ async fn keys_are_fetched_once_and_again_when_a_token_names_a_new_one() {
 async fn unknown_keys_do_not_make_a_flood_of_questions() {
     let (private, _, key) = ed25519("one");
     let server = Server::start(json!({ "keys": [key] })).await;
-    let tokens = Tokens::new(&server.config(HOUR, HOUR, HOUR)).unwrap();
+    let tokens = Tokens::new(&server.config(HOUR, HOUR, HOUR), &Lifecycle::default()).unwrap();
     let signer = SigningKey::pem(private.as_bytes()).unwrap();
     for n in 0..20 {
         let forged = sign(&claims(json!({})), &signer, Some(&format!("unknown-{n}"))).unwrap();
@@ -263,7 +272,7 @@ async fn a_server_that_fails_or_lies_closes_the_door_in_the_end() {
     for (status, body) in &lies {
         let server = Server::start(json!({ "keys": [key] })).await;
         server.answers(*status, body);
-        let tokens = Tokens::new(&server.config(HOUR, HOUR, Duration::ZERO)).unwrap();
+        let tokens = Tokens::new(&server.config(HOUR, HOUR, Duration::ZERO), &Lifecycle::default()).unwrap();
         assert_eq!(tokens.verify(&signed).await, Err(Refusal::Unavailable), "{status}");
         // It comes to its senses.
         server.answers(200, json!({ "keys": [key] }));
@@ -272,7 +281,8 @@ async fn a_server_that_fails_or_lies_closes_the_door_in_the_end() {
     for (max_stale, expected) in [(HOUR, true), (Duration::ZERO, false)] {
         let server = Server::start(json!({ "keys": [key] })).await;
         // Every question is asked anew, and what is known may be used for `max_stale`.
-        let tokens = Tokens::new(&server.config(Duration::ZERO, max_stale, Duration::ZERO)).unwrap();
+        let tokens =
+            Tokens::new(&server.config(Duration::ZERO, max_stale, Duration::ZERO), &Lifecycle::default()).unwrap();
         let first = tokens.verify(&signed).await;
         assert_eq!(first.is_ok(), expected);
         server.answers(500, "");
@@ -283,17 +293,48 @@ async fn a_server_that_fails_or_lies_closes_the_door_in_the_end() {
 const MAX_LIE: usize = 200_000;
 
 #[tokio::test]
+async fn a_server_that_hangs_stops_nobody_whose_key_is_known() {
+    let (private, _, key) = ed25519("one");
+    let signer = SigningKey::pem(private.as_bytes()).unwrap();
+    let by = |id: &str| sign(&claims(json!({})), &signer, Some(id)).unwrap();
+    let server = Server::start(json!({ "keys": [key] })).await;
+    let mut config = server.config(Duration::ZERO, HOUR, Duration::ZERO);
+    if let KeySource::Jwks(jwks) = &mut config.keys {
+        jwks.timeout = HOUR;
+    }
+    let tokens = Tokens::new(&config, &Lifecycle::default()).unwrap();
+    assert!(tokens.verify(&by("one")).await.is_ok());
+    server.hangs.store(true, Ordering::SeqCst);
+    for _ in 0..3 {
+        assert!(tokens.verify(&by("one")).await.is_ok());
+    }
+    assert!(server.asked() <= 2, "all of them share an attempt");
+}
+
+#[tokio::test]
+async fn an_attempt_outlives_who_began_it() {
+    let (private, _, key) = ed25519("one");
+    let signed = sign(&claims(json!({})), &SigningKey::pem(private.as_bytes()).unwrap(), Some("one")).unwrap();
+    let server = Server::start(json!({ "keys": [key] })).await;
+    let tokens = Tokens::new(&server.config(HOUR, HOUR, HOUR), &Lifecycle::default()).unwrap();
+    assert!(tokens.verify(&signed).now_or_never().is_none(), "it goes before there is an answer");
+    assert!(tokens.verify(&signed).await.is_ok());
+    assert_eq!(server.asked(), 1);
+}
+
+#[tokio::test]
 async fn a_server_that_is_not_there_is_told_from_a_bad_token() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = Server {
         url: format!("http://{}/keys", listener.local_addr().unwrap()),
         answer: Arc::default(),
         asked: Arc::default(),
+        hangs: Arc::default(),
     };
     drop(listener);
     let (private, ..) = ed25519("one");
     let signed = sign(&claims(json!({})), &SigningKey::pem(private.as_bytes()).unwrap(), None).unwrap();
-    let tokens = Tokens::new(&server.config(HOUR, HOUR, Duration::ZERO)).unwrap();
+    let tokens = Tokens::new(&server.config(HOUR, HOUR, Duration::ZERO), &Lifecycle::default()).unwrap();
     assert_eq!(tokens.verify(&signed).await, Err(Refusal::Unavailable));
     assert_eq!(tokens.verify("nonsense").await, Err(Refusal::Bad));
 }
