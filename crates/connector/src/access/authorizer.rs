@@ -28,7 +28,7 @@ pub struct AuthorizerConfig {
 #[derive(Debug)]
 pub(super) struct Authorizer {
     asker: Asker,
-    known: Remembered<[u8; 32], Result<Arc<Subject>, Refusal>>,
+    known: Remembered<Result<Arc<Subject>, Refusal>>,
 }
 
 /// What the server answers. Fields that it leaves out leave the client as it says it is.
@@ -67,8 +67,9 @@ impl Authorizer {
             Some(judged) => judged,
             None => match self.asker.ask(question).await {
                 Ok(answer) => {
+                    let (answer, bytes) = answer.unzip();
                     let judged = subject(answer, user);
-                    self.known.put(digest, judged.clone());
+                    self.known.put(digest, judged.clone(), bytes.unwrap_or_default());
                     judged
                 }
                 Err(error) => {

@@ -2,8 +2,7 @@
 
 use std::{
     borrow::Cow,
-    collections::HashMap,
-    hash::Hash,
+    collections::{HashMap, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -16,6 +15,10 @@ use crate::config_types::masked;
 pub(super) const MAX_BYTES: usize = 64 << 10;
 /// Answers that are remembered.
 const REMEMBERED: usize = 4096;
+/// Bytes of all of them as they were read.
+const REMEMBERED_BYTES: usize = 16 << 20;
+/// The largest that is remembered: few that are larger can come again.
+const LARGEST: usize = 64 << 10;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -58,8 +61,8 @@ impl Asker {
         masked(&self.url)
     }
 
-    /// Asks by POST with JSON. `None` is a plain no: 401 or 403.
-    pub(super) async fn ask<A: DeserializeOwned>(&self, question: String) -> Result<Option<A>, AskError> {
+    /// Asks by POST with JSON: the answer, and how many bytes it has. `None` is a plain no: 401 or 403.
+    pub(super) async fn ask<A: DeserializeOwned>(&self, question: String) -> Result<Option<(A, usize)>, AskError> {
         let request = self.client.post(&self.url).header("content-type", "application/json").body(question);
         let mut answer = request.send().await?;
         match answer.status() {
@@ -74,36 +77,114 @@ impl Asker {
                 return Err(AskError::TooLong(self.most));
             }
         }
-        Ok(Some(serde_json::from_slice(&body)?))
+        Ok(Some((serde_json::from_slice(&body)?, body.len())))
     }
 }
+
+/// What a question is known by.
+pub(super) type Digest = [u8; 32];
 
 /// Answers by question, each for a while.
 #[derive(Debug)]
-pub(super) struct Remembered<K, V> {
+pub(super) struct Remembered<V> {
     cache: Duration,
-    known: Mutex<HashMap<K, (V, Instant)>>,
+    answers: Mutex<Answers<V>>,
 }
 
-impl<K: Eq + Hash, V: Clone> Remembered<K, V> {
+#[derive(Debug)]
+struct Answers<V> {
+    known: HashMap<Digest, (V, usize)>,
+    /// When each ends, the first first.
+    ends: VecDeque<(Instant, Digest)>,
+    bytes: usize,
+}
+
+impl<V: Clone> Remembered<V> {
     /// A memory that holds an answer for so long; zero remembers nothing.
     pub(super) fn new(cache: Duration) -> Self {
-        Self { cache, known: Mutex::default() }
+        let answers = Answers { known: HashMap::new(), ends: VecDeque::new(), bytes: 0 };
+        Self { cache, answers: Mutex::new(answers) }
     }
 
-    pub(super) fn get(&self, key: &K) -> Option<V> {
-        let known = self.known.lock();
-        known.get(key).filter(|(_, until)| *until > Instant::now()).map(|(answer, _)| answer.clone())
-    }
-
-    pub(super) fn put(&self, key: K, answer: V) {
+    pub(super) fn get(&self, key: &Digest) -> Option<V> {
         if self.cache.is_zero() {
+            return None;
+        }
+        let mut answers = self.answers.lock();
+        answers.forget_until(Instant::now());
+        answers.known.get(key).map(|(answer, _)| answer.clone())
+    }
+
+    /// Remembers an answer of so many bytes, in the place of older ones if there are too many.
+    pub(super) fn put(&self, key: Digest, answer: V, bytes: usize) {
+        if self.cache.is_zero() || bytes > LARGEST {
             return;
         }
-        let mut known = self.known.lock();
-        if known.len() >= REMEMBERED {
-            known.clear();
+        let now = Instant::now();
+        let mut answers = self.answers.lock();
+        answers.forget_until(now);
+        // Two may have asked the same at once: the answer stays as long as the first holds.
+        if answers.known.contains_key(&key) {
+            return;
         }
-        known.insert(key, (answer, Instant::now() + self.cache));
+        while answers.known.len() >= REMEMBERED || answers.bytes + bytes > REMEMBERED_BYTES {
+            answers.forget_first();
+        }
+        answers.bytes += bytes;
+        answers.known.insert(key, (answer, bytes));
+        answers.ends.push_back((now + self.cache, key));
+    }
+}
+
+impl<V> Answers<V> {
+    fn forget_until(&mut self, now: Instant) {
+        while self.ends.front().is_some_and(|(end, _)| *end <= now) {
+            self.forget_first();
+        }
+    }
+
+    fn forget_first(&mut self) {
+        let known = self.ends.pop_front().and_then(|(_, key)| self.known.remove(&key));
+        self.bytes -= known.map_or(0, |(_, bytes)| bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(n: usize) -> Digest {
+        let mut key = Digest::default();
+        key.iter_mut().zip(n.to_be_bytes()).for_each(|(to, from)| *to = from);
+        key
+    }
+
+    fn held(remembered: &Remembered<usize>) -> (usize, usize, usize) {
+        let answers = remembered.answers.lock();
+        (answers.known.len(), answers.ends.len(), answers.bytes)
+    }
+
+    #[test]
+    fn the_latest_answers_are_remembered_by_number_and_by_size() {
+        let hour = Duration::from_secs(3600);
+        let remembered = Remembered::new(hour);
+        (0..REMEMBERED * 2).for_each(|n| remembered.put(key(n), n, 1));
+        assert_eq!(held(&remembered), (REMEMBERED, REMEMBERED, REMEMBERED));
+        assert_eq!((remembered.get(&key(0)), remembered.get(&key(REMEMBERED))), (None, Some(REMEMBERED)));
+        let remembered = Remembered::new(hour);
+        (0..REMEMBERED).for_each(|n| remembered.put(key(n), n, LARGEST));
+        let most = REMEMBERED_BYTES / LARGEST;
+        assert_eq!(held(&remembered), (most, most, REMEMBERED_BYTES));
+        assert_eq!(remembered.get(&key(REMEMBERED - 1)), Some(REMEMBERED - 1));
+        remembered.put(key(REMEMBERED), 0, LARGEST + 1);
+        assert_eq!(remembered.get(&key(REMEMBERED)), None, "it is too large");
+    }
+
+    #[test]
+    fn what_has_ended_is_forgotten_though_there_is_room() {
+        let remembered = Remembered::new(Duration::from_nanos(1));
+        (0..10).for_each(|n| remembered.put(key(n), n, 1));
+        while remembered.get(&key(9)).is_some() {}
+        assert_eq!(held(&remembered), (0, 0, 0));
     }
 }

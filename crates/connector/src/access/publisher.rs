@@ -56,7 +56,7 @@ pub(super) struct PublishAuthorizer {
     config: PublisherConfig,
     asker: Asker,
     open: Semaphore,
-    known: Remembered<[u8; 32], Result<Arc<Changes>, Disapproved>>,
+    known: Remembered<Judged>,
 }
 
 /// What the server is asked.
@@ -100,6 +100,9 @@ struct Answer {
     retain: Option<bool>,
 }
 
+/// What the server has said, for as long as that holds.
+type Judged = Result<Arc<Changes>, Disapproved>;
+
 /// What becomes of an allowed message.
 #[derive(Debug, Default, PartialEq)]
 struct Changes {
@@ -128,22 +131,23 @@ impl PublishAuthorizer {
         let judged = match self.known.get(&digest) {
             Some(judged) => judged,
             None => {
-                let judged = self.ask(question).await?;
-                self.known.put(digest, judged.clone());
+                let (judged, bytes) = self.ask(question).await?;
+                self.known.put(digest, judged.clone(), bytes);
                 judged
             }
         };
         judged.map(|changes| changes.apply(publication))
     }
 
-    async fn ask(&self, question: String) -> Result<Result<Arc<Changes>, Disapproved>, Disapproved> {
+    async fn ask(&self, question: String) -> Result<(Judged, usize), Disapproved> {
         let waited = tokio::time::timeout(self.config.timeout, self.open.acquire()).await;
         let _permit = waited.map_err(|_| self.unavailable(&"too many questions are open"))?;
         match self.asker.ask::<Answer>(question).await {
-            Ok(None) => Ok(Err(Disapproved::Denied(None))),
-            Ok(Some(answer)) if !answer.allow => Ok(Err(Disapproved::Denied(answer.reason))),
-            Ok(Some(answer)) => {
-                Changes::read(answer).map(|changes| Ok(Arc::new(changes))).map_err(|why| self.unavailable(&why))
+            Ok(None) => Ok((Err(Disapproved::Denied(None)), 0)),
+            Ok(Some((answer, bytes))) if !answer.allow => Ok((Err(Disapproved::Denied(answer.reason)), bytes)),
+            Ok(Some((answer, bytes))) => {
+                let changes = Changes::read(answer).map_err(|why| self.unavailable(&why))?;
+                Ok((Ok(Arc::new(changes)), bytes))
             }
             Err(error) => Err(self.unavailable(&error)),
         }
