@@ -166,7 +166,11 @@ impl Access {
     ) -> Result<Rights, Refusal> {
         let judged = self.judge(connector, address, credentials).await;
         self.0.monitor.emit(MonitorEvent::Authenticated { connector, allowed: judged.is_ok() });
-        judged.map(|subject| self.0.policy.load().known_rights(subject, connector, address))
+        judged.map(|subject| self.known_rights(subject, connector, address))
+    }
+
+    fn known_rights(&self, subject: Arc<Subject>, connector: Connector, address: Option<IpAddr>) -> Rights {
+        self.0.policy.load().known_rights(subject, connector, address, self.1.pressure())
     }
 
     async fn judge(
@@ -236,7 +240,7 @@ impl Access {
         if !self.admits_anonymous() {
             return Err(Refusal::Missing);
         }
-        Ok(self.0.policy.load().known_rights(self.0.nobody.clone(), connector, address))
+        Ok(self.known_rights(self.0.nobody.clone(), connector, address))
     }
 
     /// A ticket that stands for somebody's rights, once.

@@ -3,6 +3,7 @@ use super::*;
 use crate::{
     access::{Action, PasswordCheck, Rule, RuleSpec},
     config_types::Secret,
+    limits::Pressure,
 };
 
 fn config(on: &str) -> AccessConfig {
@@ -34,6 +35,17 @@ async fn who_comes_again_has_the_same_rights_until_the_rules_change() {
     access.replace(&config("b/#")).unwrap();
     assert!(!ann(&access, None).await.may_publish(&channel));
     assert!(first.may_publish(&channel), "who is in keeps its rights");
+}
+
+#[tokio::test]
+async fn short_of_memory_nobodys_rights_are_remembered() {
+    let access = Access::inert(&config("a/#"), Monitor::default()).unwrap();
+    let known = || access.0.policy.load().remembers();
+    ann(&access, None).await;
+    assert_eq!(known(), 1);
+    access.limits().press(Pressure::High);
+    ann(&access, "10.1.1.1".parse().ok()).await;
+    assert_eq!(known(), 0);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use super::{
     password::Users,
     publisher::PublishAuthorizer,
 };
-use crate::lifecycle::Lifecycle;
+use crate::{lifecycle::Lifecycle, limits::Pressure};
 
 /// What another configuration puts another in the place of.
 #[derive(Debug, Default)]
@@ -64,9 +64,21 @@ impl Policy {
         Rights::new(identity, rules, self.publisher.clone())
     }
 
-    /// The same, remembered with the answers that they have given. Only for subjects that come again as the same ones.
-    pub(super) fn known_rights(&self, subject: Arc<Subject>, connector: Connector, address: Option<IpAddr>) -> Rights {
+    /// The same, remembered with the answers that they have given, while memory is not short. Only for subjects that come again
+    /// as the same ones.
+    pub(super) fn known_rights(
+        &self,
+        subject: Arc<Subject>,
+        connector: Connector,
+        address: Option<IpAddr>,
+        pressure: Pressure,
+    ) -> Rights {
         if self.rules.is_empty() {
+            return self.rights(subject, connector, address);
+        }
+        if pressure != Pressure::None {
+            let forgotten = std::mem::take(&mut *self.known.lock());
+            drop(forgotten);
             return self.rights(subject, connector, address);
         }
         let key = (Arc::as_ptr(&subject).addr(), connector, address);
@@ -85,5 +97,13 @@ impl Policy {
     /// With no users and no keys at all, a name is only a name.
     pub(super) fn unchecked(&self, nobody: &Arc<Subject>) -> Result<Arc<Subject>, Refusal> {
         if self.anonymous { Ok(nobody.clone()) } else { Err(Refusal::Bad) }
+    }
+}
+
+#[cfg(test)]
+impl Policy {
+    /// How many rights are remembered.
+    pub(super) fn remembers(&self) -> usize {
+        self.known.lock().len()
     }
 }

@@ -13,6 +13,10 @@ use super::{Action, Disapproved, Identity, Subject, publisher::PublishAuthorizer
 
 /// Answers that are remembered for one client. Most clients publish to few channels.
 const REMEMBERED: usize = 256;
+/// Bytes of the names that they are about.
+const REMEMBERED_BYTES: usize = 16 << 10;
+/// The longest name that an answer is remembered of: a client must not fill memory with names that it makes up.
+const LONGEST_NAME: usize = 256;
 /// What a subscription to presence begins with.
 const PRESENCE: &str = "$presence/";
 
@@ -48,9 +52,31 @@ struct Inner {
     identity: Identity,
     /// None: no rules, so that only the token's own scope restricts.
     rules: Option<Applicable>,
-    published: Mutex<HashMap<Channel, bool>>,
+    published: Mutex<Answers>,
     /// Who is asked about each publication.
     publisher: Option<Arc<PublishAuthorizer>>,
+}
+
+/// Which channels a client may publish to.
+#[derive(Debug, Default)]
+struct Answers {
+    known: HashMap<Channel, bool>,
+    bytes: usize,
+}
+
+impl Answers {
+    fn remember(&mut self, channel: &Channel, allowed: bool) {
+        let bytes = channel.as_str().len();
+        if bytes > LONGEST_NAME {
+            return;
+        }
+        if self.known.len() >= REMEMBERED || self.bytes + bytes > REMEMBERED_BYTES {
+            *self = Self::default();
+        }
+        if self.known.insert(channel.clone(), allowed).is_none() {
+            self.bytes += bytes;
+        }
+    }
 }
 
 impl Rights {
@@ -114,16 +140,12 @@ impl Rights {
         if self.have_expired() {
             return false;
         }
-        let known = inner.published.lock().get(channel).copied();
+        let known = inner.published.lock().known.get(channel).copied();
         if let Some(known) = known {
             return known;
         }
         let allowed = self.on_channel(Action::Publish, channel).allows();
-        let mut answers = inner.published.lock();
-        if answers.len() >= REMEMBERED {
-            answers.clear();
-        }
-        answers.insert(channel.clone(), allowed);
+        inner.published.lock().remember(channel, allowed);
         allowed
     }
 

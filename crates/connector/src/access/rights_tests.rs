@@ -156,8 +156,20 @@ fn a_remembered_answer_costs_the_same_with_a_thousand_rules() {
     for n in 0..REMEMBERED * 3 {
         assert!(!publishes(&rights, &format!("x/{n}")));
     }
-    let held = rights.0.as_ref().unwrap().published.lock().len();
-    assert!(held <= REMEMBERED);
+    let long = |n: usize, length: usize| format!("y/{n}/{}", "x".repeat(length));
+    let held = || {
+        let answers = rights.0.as_ref().unwrap().published.lock();
+        assert_eq!(answers.bytes, answers.known.keys().map(|channel| channel.as_str().len()).sum::<usize>());
+        (answers.known.len(), answers.bytes)
+    };
+    assert!(held().0 <= REMEMBERED);
+    for n in 0..REMEMBERED * 3 {
+        assert!(!publishes(&rights, &long(n, LONGEST_NAME / 2)));
+        assert!(held().1 <= REMEMBERED_BYTES);
+    }
+    let before = held();
+    assert!(!publishes(&rights, &long(0, LONGEST_NAME)));
+    assert_eq!(held(), before, "not remembered");
 }
 
 #[test]

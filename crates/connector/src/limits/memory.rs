@@ -191,6 +191,14 @@ fn resident() -> Option<usize> {
 }
 
 #[cfg(test)]
+impl Limits {
+    /// As if memory was that near its ceiling.
+    pub(crate) fn press(&self, pressure: Pressure) {
+        self.0.memory.set(pressure);
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
