@@ -11,6 +11,7 @@ use std::{
 };
 
 use axum::{Router, extract::ConnectInfo};
+use http::{HeaderValue, header};
 use hyper::{Request, body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use ratatosk_core::Connector;
@@ -177,6 +178,7 @@ impl Shared {
     {
         let shared = self.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
+            name_host(&mut request);
             shared.introduce(&mut request, remote, &permit);
             shared.router.clone().oneshot(request.map(axum::body::Body::new))
         });
@@ -188,6 +190,14 @@ impl Shared {
             () = self.life.closing() => connection.as_mut().graceful_shutdown(),
         }
         let _ = connection.await; // whatever ends it, the connection is over
+    }
+}
+
+/// HTTP/2 names the host in `:authority`, in the place of `Host` (RFC 9113 section 8.3.1): all that compares it looks there.
+fn name_host(request: &mut Request<Incoming>) {
+    let host = request.uri().authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
+    if let Some(host) = host {
+        request.headers_mut().insert(header::HOST, host);
     }
 }
 
@@ -205,5 +215,33 @@ async fn is_http2(stream: &TcpStream) -> io::Result<bool> {
         }
         // A peek does not consume, so readiness says nothing about what follows a first piece.
         tokio::time::sleep(PEEK_REST).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use crate::http::Origins;
+
+    #[tokio::test]
+    async fn a_page_of_the_own_host_is_known_over_http2_too() {
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let here = format!("http://{}", tcp.local_addr().unwrap());
+        let judge = |headers: http::HeaderMap| async move {
+            let nowhere = Origins::new(["https://x.example"]);
+            format!("{} {}", nowhere.allows(&headers), nowhere.is_trusted_page(&headers))
+        };
+        let life = Lifecycle::default();
+        let serving = HttpListener::plain(tcp).serve(Router::new().fallback(judge), life.clone());
+        life.spawn("listener", serving);
+        let _ = rustls::crypto::ring::default_provider().install_default(); // an error: it is installed already
+        let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+        for (origin, expected) in [(here.as_str(), "true true"), ("http://y.example", "false false")] {
+            let answer = client.post(&here).header(header::ORIGIN, origin).send().await.unwrap();
+            assert_eq!(answer.version(), http::Version::HTTP_2);
+            assert_eq!(answer.text().await.unwrap(), expected, "{origin}");
+        }
+        life.close();
     }
 }
