@@ -7,6 +7,7 @@ use ratatosk_bayeux::{
     server::{BayeuxServer, ServerConfig},
 };
 use ratatosk_connector::{
+    access::Access,
     http::{HttpListener, Origins},
     lifecycle::Lifecycle,
 };
@@ -34,24 +35,32 @@ impl Server {
 
     /// With more around its routes.
     pub(crate) async fn layered(config: Value, layers: impl FnOnce(axum::Router) -> axum::Router) -> Self {
-        Self::build(config, &["*"], layers).await
+        Self::guarded(config, Access::open(), layers).await
+    }
+
+    /// With more around its routes, which goes by who may come in.
+    pub(crate) async fn guarded(
+        config: Value,
+        access: Access,
+        layers: impl FnOnce(axum::Router) -> axum::Router,
+    ) -> Self {
+        Self::build(config, &["*"], access, layers).await
     }
 
     pub(crate) async fn with_origins(config: Value, origins: &[&str]) -> Self {
-        Self::build(config, origins, |router| router).await
+        Self::build(config, origins, Access::open(), |router| router).await
     }
 
-    async fn build(config: Value, origins: &[&str], layers: impl FnOnce(axum::Router) -> axum::Router) -> Self {
+    async fn build(
+        config: Value,
+        origins: &[&str],
+        access: Access,
+        layers: impl FnOnce(axum::Router) -> axum::Router,
+    ) -> Self {
         let config: BayeuxConfig = serde_json::from_value(config).unwrap();
         let (bus, life) = (Bus::in_memory(), Lifecycle::default());
         let origins = Origins::new(origins.iter().copied());
-        let bayeux = BayeuxServer::new(ServerConfig {
-            config,
-            bus: bus.clone(),
-            life: life.clone(),
-            origins,
-            access: ratatosk_connector::access::Access::open(),
-        });
+        let bayeux = BayeuxServer::new(ServerConfig { config, bus: bus.clone(), life: life.clone(), origins, access });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let http = HttpListener::plain(listener);

@@ -134,9 +134,10 @@ impl HttpCredentials {
 
 /// The value of a cookie.
 pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = cookies.flat_map(|all| all.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(found, value)| *found == name && !value.is_empty()).map(|(_, value)| value)
+    // As bytes: another cookie may hold what is no text.
+    let pairs = headers.get_all(header::COOKIE).iter().flat_map(|all| all.as_bytes().split(|byte| *byte == b';'));
+    let values = pairs.filter_map(|pair| pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"="));
+    values.filter(|value| !value.is_empty()).find_map(|value| std::str::from_utf8(value).ok())
 }
 
 fn basic(encoded: &str) -> Option<(String, String)> {
@@ -155,7 +156,8 @@ mod tests {
     use http::HeaderValue;
 
     fn of(pairs: &[(header::HeaderName, &'static str)]) -> HttpCredentials {
-        let headers = pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect();
+        let value = |text: &str| HeaderValue::from_bytes(text.as_bytes()).into_iter();
+        let headers = pairs.iter().flat_map(|(name, text)| value(text).map(|value| (name.clone(), value))).collect();
         HttpCredentials::of(&headers, "token")
     }
 
@@ -164,6 +166,7 @@ mod tests {
         assert_eq!(of(&[]), HttpCredentials::Nothing);
         assert_eq!(of(&[(header::COOKIE, "a=b; token=t.o.k")]), HttpCredentials::Cookie("t.o.k".into()));
         assert_eq!(of(&[(header::COOKIE, "xtoken=1; token=")]), HttpCredentials::Nothing);
+        assert_eq!(of(&[(header::COOKIE, "city=Zürich; token=t.o.k")]), HttpCredentials::Cookie("t.o.k".into()));
         let both = [(header::COOKIE, "token=c"), (header::AUTHORIZATION, "bearer  h")];
         assert_eq!(of(&both), HttpCredentials::Bearer("h".into()));
         let basic = HttpCredentials::Basic { user: "joe".into(), password: "a:b".into() };

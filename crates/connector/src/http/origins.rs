@@ -36,11 +36,27 @@ impl Origins {
     /// host or named; `*` is not enough. A request that no page of another site has sent is fine.
     #[must_use]
     pub fn is_trusted_page(&self, headers: &HeaderMap) -> bool {
-        match headers.get(header::ORIGIN).map(HeaderValue::to_str) {
-            Some(Ok(origin)) => self.is_named(origin) || is_same_host(origin, headers),
-            Some(Err(_)) => false,
-            None => headers.get("sec-fetch-site").is_none_or(|site| site != "cross-site" && site != "same-site"),
+        self.page(headers).unwrap_or(true)
+    }
+
+    /// The same of a request whose answer is a script (JSONP). Any page may read that, and can keep an old browser from telling
+    /// anything about it: the request must say that the page is one of these.
+    #[must_use]
+    pub fn is_trusted_script(&self, headers: &HeaderMap) -> bool {
+        self.page(headers).unwrap_or(false)
+    }
+
+    /// What a request tells about the page that sends it: whether that is of the same host or named.
+    fn page(&self, headers: &HeaderMap) -> Option<bool> {
+        let judge = |origin: &str| self.is_named(origin) || is_same_host(origin, headers);
+        if let Some(origin) = headers.get(header::ORIGIN) {
+            return Some(origin.to_str().is_ok_and(judge));
         }
+        if let Some(site) = headers.get("sec-fetch-site") {
+            return Some(site != "cross-site" && site != "same-site");
+        }
+        // Browsers that know neither header say at most which page refers.
+        headers.get(header::REFERER).map(|referer| referer.to_str().is_ok_and(|url| judge(origin_of(url))))
     }
 
     /// The CORS headers of the answer to a request.
@@ -73,6 +89,13 @@ impl Origins {
         }
         answer
     }
+}
+
+/// The scheme, host and port of an address.
+fn origin_of(url: &str) -> &str {
+    let host = url.find("://").map_or(0, |at| at + 3);
+    let rest = url.get(host..).unwrap_or_default();
+    url.get(..host + rest.find(['/', '?', '#']).unwrap_or(rest.len())).unwrap_or_default()
 }
 
 fn is_same_host(origin: &str, headers: &HeaderMap) -> bool {
@@ -112,6 +135,19 @@ mod tests {
             |(names, value)| names.map(move |name: header::HeaderName| (name, HeaderValue::from_static(value))),
         ));
         assert!(!any.is_trusted_page(&image));
+        assert!(any.is_trusted_page(&HeaderMap::new()) && !any.is_trusted_script(&HeaderMap::new()));
+        for (referer, own) in [
+            ("https://gateway.example/page", true),
+            ("https://gateway.example", true),
+            ("https://evil.example/https://gateway.example/", false),
+            ("https://gateway.example.evil.example/", false),
+            ("about:blank", false),
+        ] {
+            let mut headers = request("https://x.example");
+            headers.remove(header::ORIGIN);
+            headers.insert(header::REFERER, HeaderValue::from_static(referer));
+            assert_eq!((any.is_trusted_page(&headers), any.is_trusted_script(&headers)), (own, own), "{referer}");
+        }
         assert!(named.allows(&HeaderMap::new()));
         assert!(named.answer(&request("https://y.example")).iter().all(|(name, _)| name == header::VARY));
     }

@@ -10,7 +10,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header, uri::PathAndQuery};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, uri::PathAndQuery};
 use ratatosk_connector::{
     access::{Access, Credentials, HttpCredentials, Refusal, Rights, Visitor},
     http::{Origins, Permit, Problem},
@@ -81,7 +81,11 @@ impl Guard {
     }
 
     /// What counts of what a request shows at a door.
-    fn shown(&self, door: Door, headers: &HeaderMap) -> HttpCredentials {
+    fn shown(&self, door: Door, method: &Method, headers: &HeaderMap) -> HttpCredentials {
+        let is_script = door == Door::Bayeux && method == Method::GET && !headers.contains_key(header::UPGRADE);
+        let is_trusted = |origins: &Origins| {
+            if is_script { origins.is_trusted_script(headers) } else { origins.is_trusted_page(headers) }
+        };
         match HttpCredentials::of(headers, self.0.access.cookie_name()) {
             // The hub checks tokens with keys of its own.
             HttpCredentials::Bearer(_) | HttpCredentials::Cookie(_) if door == Door::Mercure => {
@@ -92,7 +96,7 @@ impl Guard {
                 HttpCredentials::Nothing
             }
             // A cookie proves who the browser's user is, not which page asks.
-            HttpCredentials::Cookie(_) if !self.0.origins.is_trusted_page(headers) => HttpCredentials::Nothing,
+            HttpCredentials::Cookie(_) if !is_trusted(&self.0.origins) => HttpCredentials::Nothing,
             shown => shown,
         }
     }
@@ -110,7 +114,7 @@ impl Guard {
         {
             return self.0.access.redeem(&ticket, connector, address);
         }
-        let shown = self.shown(door, request.headers());
+        let shown = self.shown(door, request.method(), request.headers());
         if shown == HttpCredentials::Nothing {
             // The hub's own tokens say who its clients are.
             let permit = request.extensions().get::<Permit>().cloned().filter(|_| door != Door::Mercure);
@@ -222,7 +226,35 @@ fn take_ticket(uri: &mut Uri) -> Option<String> {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use ratatosk_connector::access::AccessConfig;
+
     use super::*;
+
+    #[test]
+    fn a_script_brings_its_cookie_for_pages_that_are_known_only() {
+        let config = AccessConfig { cookie: "token".into(), ..AccessConfig::default() };
+        let guard = Guard(Arc::new(Inner {
+            access: Access::inert(&config, ratatosk_core::Monitor::default()).unwrap(),
+            origins: Origins::new(["*"]),
+            sse: "/sse".into(),
+            bayeux: vec!["/bayeux".into()],
+            bayeux_key: None,
+            pusher: Default::default(),
+        }));
+        let shown = |door, method, more: &[(&'static str, &'static str)]| {
+            let own = [("host", "gateway.example"), ("cookie", "token=t")];
+            let pairs = own.iter().chain(more).copied();
+            let headers: HeaderMap =
+                pairs.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect();
+            guard.shown(door, &method, &headers) != HttpCredentials::Nothing
+        };
+        let (own, evil) = (("referer", "https://gateway.example/p"), ("referer", "https://evil.example/"));
+        assert!(shown(Door::Bayeux, Method::GET, &[own]));
+        assert!(!shown(Door::Bayeux, Method::GET, &[evil]) && !shown(Door::Bayeux, Method::GET, &[]));
+        assert!(shown(Door::Bayeux, Method::GET, &[("upgrade", "websocket")]));
+        assert!(shown(Door::Bayeux, Method::POST, &[]) && shown(Door::Sse, Method::GET, &[]));
+        assert!(!shown(Door::Sse, Method::GET, &[evil]));
+    }
 
     #[test]
     fn only_a_person_is_asked_for_a_password() {

@@ -74,6 +74,7 @@ async fn begin(
         keep: !asks_to_close(&headers) && visitor.limited.is_none(),
         credentials: headers.get(header::AUTHORIZATION).cloned(),
         token: mount.access.cookie(&headers).map(Into::into),
+        trusted: mount.origins.is_trusted_page(&headers),
         visitor,
         mount,
     };
@@ -107,6 +108,8 @@ struct Connection {
     credentials: Option<HeaderValue>,
     /// The same of the token in a cookie.
     token: Option<Box<str>>,
+    /// Whether the page that sent the first request may use that cookie.
+    trusted: bool,
     /// What the first request was judged to be.
     visitor: Visitor,
 }
@@ -248,7 +251,7 @@ impl Connection {
             return None;
         }
         let limit = self.mount.config.limits.body.as_usize();
-        match head::read(&self.buffer, limit, |path| self.mount.is_mounted(path)) {
+        match head::read(&self.buffer, limit, self.token.is_some(), |path| self.mount.is_mounted(path)) {
             Head::Partial => None,
             Head::Foreign => Some(Next::Foreign),
             Head::Post(post) if !self.is_same_visitor(&post.headers) => Some(Next::Foreign),
@@ -261,6 +264,8 @@ impl Connection {
     fn is_same_visitor(&self, headers: &HeaderMap) -> bool {
         headers.get(header::AUTHORIZATION) == self.credentials.as_ref()
             && self.mount.access.cookie(headers) == self.token.as_deref()
+            // A browser sends the requests of all pages over one connection, and the cookie with each: it counts for some of them.
+            && (self.token.is_none() || self.mount.origins.is_trusted_page(headers) == self.trusted)
     }
 
     /// Processes one request, and answers it unless it is held.

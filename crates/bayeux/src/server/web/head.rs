@@ -31,13 +31,13 @@ pub(super) struct Post {
     pub(super) keep: bool,
 }
 
-/// Reads a head; `is_ours` judges the path.
-pub(super) fn read(bytes: &[u8], limit: usize, is_ours: impl Fn(&str) -> bool) -> Head {
+/// Reads a head; `is_ours` judges the path. `tells_page` keeps what tells which page asks, too.
+pub(super) fn read(bytes: &[u8], limit: usize, tells_page: bool, is_ours: impl Fn(&str) -> bool) -> Head {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut headers);
     match request.parse(bytes) {
         Ok(httparse::Status::Complete(start)) => {
-            judge(&request, start, limit, is_ours).map_or(Head::Foreign, Head::Post)
+            judge(&request, start, limit, tells_page, is_ours).map_or(Head::Foreign, Head::Post)
         }
         Ok(httparse::Status::Partial) if bytes.len() <= MAX_HEAD => Head::Partial,
         _ => Head::Foreign,
@@ -48,6 +48,7 @@ fn judge(
     request: &httparse::Request<'_, '_>,
     start: usize,
     limit: usize,
+    tells_page: bool,
     is_ours: impl Fn(&str) -> bool,
 ) -> Option<Post> {
     let path = request.path?.split('?').next()?;
@@ -67,7 +68,7 @@ fn judge(
             return None;
         } else if name.eq_ignore_ascii_case("connection") {
             keep = !field.value.to_ascii_lowercase().windows(5).any(|word| word == b"close");
-        } else if let Some(name) = of_interest(name) {
+        } else if let Some(name) = of_interest(name, tells_page) {
             headers.append(name, HeaderValue::from_bytes(field.value).ok()?);
         }
     }
@@ -75,10 +76,10 @@ fn judge(
     Some(Post { headers, start, length, keep })
 }
 
-fn of_interest(name: &str) -> Option<HeaderName> {
-    [header::CONTENT_TYPE, header::COOKIE, header::ORIGIN, header::HOST, header::AUTHORIZATION]
-        .into_iter()
-        .find(|known| name.eq_ignore_ascii_case(known.as_str()))
+fn of_interest(name: &str, tells_page: bool) -> Option<HeaderName> {
+    let always = [header::CONTENT_TYPE, header::COOKIE, header::ORIGIN, header::HOST, header::AUTHORIZATION];
+    let page = [header::REFERER, HeaderName::from_static("sec-fetch-site")].into_iter().filter(|_| tells_page);
+    always.into_iter().chain(page).find(|known| name.eq_ignore_ascii_case(known.as_str()))
 }
 
 #[cfg(test)]
@@ -87,7 +88,7 @@ mod tests {
     use super::*;
 
     fn head(text: &str) -> Head {
-        read(text.as_bytes(), 100, |path| path == "/b")
+        read(text.as_bytes(), 100, false, |path| path == "/b")
     }
 
     #[test]
