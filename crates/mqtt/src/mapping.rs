@@ -18,7 +18,7 @@ use ratatosk_core::{
 };
 
 use crate::proto::{
-    codec::{self, Publish, PublishProperties, Template, TemplateKind, UserProperty},
+    codec::{self, Publish, PublishProperties, Template, TemplateKind, UserProperty, Will},
     session::Outgoing,
 };
 
@@ -147,6 +147,38 @@ pub fn to_publication(publish: Publish, channel: Channel, mut origin: Origin) ->
     publication
 }
 
+/// The publication that a will asks for.
+#[must_use]
+pub fn of_will(will: Will, channel: Channel, origin: Origin) -> Publication {
+    let Will { topic, payload, qos, retain, properties, delay: _ } = will;
+    to_publication(Publish { topic, payload, qos, retain, properties, ..Publish::default() }, channel, origin)
+}
+
+/// Makes a will say what became of the publication that it asked for. False if no will can.
+#[must_use]
+pub fn change_will(will: &mut Will, made: &Publication, became: &Publication) -> bool {
+    if became.payload.len() > usize::from(u16::MAX) {
+        return false;
+    }
+    if became.channel != made.channel {
+        will.topic = ByteString::from(&*names::topic(&became.channel));
+    }
+    (will.payload, will.retain) = (became.payload.clone(), became.retain);
+    let none = Extras::default();
+    let [before, after] = [made, became].map(|it| it.extras.as_deref().unwrap_or(&none));
+    let properties = &mut will.properties;
+    if after.content_type.is_none() {
+        properties.content_type = None;
+    }
+    properties.payload_format = properties.payload_format.filter(|_| after.utf8);
+    if after.event != before.event {
+        properties.user_properties.retain(|(name, _)| name != EVENT_PROPERTY);
+        let event = after.event.as_deref().filter(|event| is_sayable(event, false));
+        properties.user_properties.extend(event.map(|event| (EVENT_PROPERTY.into(), ByteString::from(event))));
+    }
+    true
+}
+
 fn to_extras(properties: PublishProperties) -> Option<Extras> {
     let shared = |text: ByteString| Arc::<str>::from(&*text);
     let event = properties.user_properties.iter().find(|(name, _)| name == EVENT_PROPERTY).map(|(_, value)| value);
@@ -247,6 +279,34 @@ mod tests {
         assert_eq!(back.content_type.as_deref(), Some("text/plain"));
         assert_eq!((back.payload_format, back.user_properties.len()), (Some(true), 3));
         assert_eq!(back.correlation_data.as_deref(), Some(&b"\x00\x01"[..]));
+    }
+
+    #[test]
+    fn a_will_says_what_became_of_its_publication() {
+        let pair = |name: &str, value: &str| (ByteString::from(name), ByteString::from(value));
+        let properties = PublishProperties {
+            content_type: Some("text/plain".into()),
+            payload_format: Some(true),
+            response_topic: Some("answers/1".into()),
+            user_properties: vec![pair("event", "lost"), pair("a", "1")],
+            ..PublishProperties::default()
+        };
+        let mut will = Will { topic: "w".into(), payload: "rude".into(), delay: 3, properties, ..Will::default() };
+        let of = |will: &Will| of_will(will.clone(), Channel::new("w").unwrap(), Origin::connector(*CONNECTOR));
+        let (made, before) = (of(&will), will.clone());
+        assert!(change_will(&mut will, &made, &made) && will == before, "nothing became of it");
+        let mut became = of(&will);
+        became.channel = Channel::new("held/w").unwrap();
+        (became.payload, became.retain) = ("***".into(), true);
+        let extras = became.extras_mut();
+        (extras.content_type, extras.utf8, extras.event) = (None, false, Some("held".into()));
+        assert!(change_will(&mut will, &made, &became));
+        assert_eq!((&*will.topic, &will.payload[..], will.retain, will.delay), ("held/w", &b"***"[..], true, 3));
+        assert_eq!((will.properties.content_type, will.properties.payload_format), (None, None));
+        assert_eq!(will.properties.user_properties, [pair("a", "1"), pair("event", "held")]);
+        assert_eq!(will.properties.response_topic.as_deref(), Some("answers/1"));
+        became.payload = vec![0; 70_000].into();
+        assert!(!change_will(&mut before.clone(), &made, &became));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use ratatosk_connector::{
     limits::Limit,
     listener::Permit,
 };
-use ratatosk_core::{EndReason, MonitorEvent, Origin, Publication};
+use ratatosk_core::{EndReason, MonitorEvent, Origin};
 
 use super::{
     Shared,
@@ -64,7 +64,7 @@ async fn admit(shared: &Arc<Shared>, wire: &Arc<Wire>, already: &[u8]) -> Result
         }
         return Err(refuse_for(wire, refusal(reason_of(limit)), EndReason::Limit).await);
     }
-    let opening = match Opening::new(*connect, offer, fresh_id) {
+    let mut opening = match Opening::new(*connect, offer, fresh_id) {
         Ok(opening) => opening,
         Err(refusal) => {
             return Err(refuse_for(wire, refusal, EndReason::Protocol).await);
@@ -88,7 +88,7 @@ async fn admit(shared: &Arc<Shared>, wire: &Arc<Wire>, already: &[u8]) -> Result
     if opening.will.as_ref().is_some_and(|will| !may_will(shared, &rights, &will.topic)) {
         return Err(refuse_for(wire, refusal(ReasonCode::NOT_AUTHORIZED), EndReason::Denied).await);
     }
-    if let Some(will) = &opening.will
+    if let Some(will) = &mut opening.will
         && let Err(reason) = Box::pin(approve_will(&rights, will)).await
     {
         return Err(refuse_for(wire, refusal(reason), EndReason::Denied).await);
@@ -131,14 +131,15 @@ fn may_will(shared: &Shared, rights: &Rights, topic: &str) -> bool {
     mapping::names::published(topic).is_none_or(|channel| shared.auth.may_publish(rights, &channel))
 }
 
-/// The publish authorizer is asked about a will when it is made: when it is published, there is nobody left to tell. It is published
-/// as it was made.
-async fn approve_will(rights: &Rights, will: &Will) -> Result<(), ReasonCode> {
+/// The publish authorizer is asked about a will when it is made, and may change it then: when it is published, there is nobody
+/// left to tell.
+async fn approve_will(rights: &Rights, will: &mut Will) -> Result<(), ReasonCode> {
     let channel = mapping::names::published(&will.topic).filter(|channel| rights.need_approval(channel));
     let Some(channel) = channel else { return Ok(()) };
-    let publication = Publication::new(channel, will.payload.clone(), Origin::connector(*CONNECTOR));
-    match rights.approve(publication.retained(will.retain)).await {
-        Ok(_) => Ok(()),
+    let made = mapping::of_will(will.clone(), channel, Origin::connector(*CONNECTOR));
+    match rights.approve(made.clone()).await {
+        Ok(approved) if mapping::change_will(will, &made, &approved) => Ok(()),
+        Ok(_) => Err(ReasonCode::IMPLEMENTATION),
         Err(Disapproved::Denied(_)) => Err(ReasonCode::NOT_AUTHORIZED),
         Err(Disapproved::Unavailable) => Err(ReasonCode::SERVER_UNAVAILABLE),
     }

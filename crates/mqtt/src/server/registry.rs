@@ -26,7 +26,7 @@ use super::{
 use crate::{
     mapping,
     proto::{
-        codec::{Disconnect, Packet, Publish, ReasonCode, Version, Will, encode},
+        codec::{Disconnect, Packet, ReasonCode, Version, Will, encode},
         session::{Machine, Opening},
     },
 };
@@ -373,8 +373,6 @@ fn say_disconnect(shared: &Shared, state: &mut State, code: ReasonCode) {
 fn publish_will(shared: &Shared, client: &Client, will: Will) {
     let Some(channel) = mapping::names::published(&will.topic) else { return };
     let origin = client.origin();
-    let Will { topic, payload, qos, retain, properties, .. } = will;
-    let publish = Publish { topic, payload, qos, retain, properties, ..Publish::default() };
     // Refused wills are counted by the bus; there is nobody left to tell.
-    let _ = shared.bus.publish(mapping::to_publication(publish, channel, origin));
+    let _ = shared.bus.publish(mapping::of_will(will, channel, origin));
 }

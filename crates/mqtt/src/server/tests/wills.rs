@@ -85,3 +85,33 @@ async fn a_will_can_be_retained() {
     late.subscribe("will/#", Qos::AtMostOnce).await;
     assert!(late.publication().await.retain);
 }
+
+/// Everyone may come in, and another server is asked about what they publish.
+struct Asking(ratatosk_connector::access::Access);
+
+impl Authenticate for Asking {
+    fn authenticate<'a>(&'a self, _: Credentials<'a>) -> AuthFuture<'a> {
+        let rights = self.0.anonymous(*crate::mapping::CONNECTOR, None);
+        Box::pin(std::future::ready(rights.map_err(|_| ReasonCode::NOT_AUTHORIZED)))
+    }
+}
+
+#[tokio::test]
+async fn a_will_is_published_as_the_publish_authorizer_has_made_it() {
+    use ratatosk_connector::access::{Access, AccessConfig, PublisherConfig};
+    let answer = || std::future::ready(r#"{"allow": true, "channel": "will/held", "payload": "***"}"#);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let router = axum::Router::new().fallback(answer);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let publisher = PublisherConfig { url, timeout: PATIENCE, cache: Duration::ZERO, on: Vec::new(), payload: true };
+    let config =
+        AccessConfig { configured: true, anonymous: true, publisher: Some(publisher), ..AccessConfig::default() };
+    let access = Access::inert(&config, ratatosk_core::Monitor::default()).unwrap();
+    let broker = Broker::with(MqttConfig::default(), Arc::new(Asking(access))).await;
+    let mut watcher = watcher(&broker).await;
+    let (peer, _) = broker.join(willing("will/a", 0, 0)).await;
+    drop(peer);
+    let published = watcher.publication().await;
+    assert_eq!((&*published.topic, &published.payload[..]), ("will/held", &b"***"[..]));
+}
