@@ -169,10 +169,6 @@ impl Access {
         judged.map(|subject| self.known_rights(subject, connector, address))
     }
 
-    fn known_rights(&self, subject: Arc<Subject>, connector: Connector, address: Option<IpAddr>) -> Rights {
-        self.0.policy.load().known_rights(subject, connector, address, self.1.pressure())
-    }
-
     async fn judge(
         &self,
         connector: Connector,
@@ -218,6 +214,12 @@ impl Access {
     #[must_use]
     pub fn rights(&self, subject: Arc<Subject>, connector: Connector, address: Option<IpAddr>) -> Rights {
         self.0.policy.load().rights(subject, connector, address)
+    }
+
+    /// The same of somebody who comes again as the same `subject`: worked out once, until another configuration is in force.
+    #[must_use]
+    pub fn known_rights(&self, subject: Arc<Subject>, connector: Connector, address: Option<IpAddr>) -> Rights {
+        self.0.policy.load().known_rights(subject, connector, address, self.1.pressure())
     }
 
     /// The groups of a user with a password, for protocols where something else has proved who it is.

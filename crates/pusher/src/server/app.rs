@@ -7,12 +7,11 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use ratatosk_connector::access::{Access, Rights};
+use ratatosk_connector::access::{Access, Rights, Subject};
 use ratatosk_core::{Bus, Channel, Connector, EndReason, Member, SessionId, presence::RosterWatcher};
 
 use super::{
-    client::Client, clock::Clock, encode::EventFrame, hooks::Hooks, registry::Registry, rules::Actor, timers::Timers,
-    users::Users,
+    client::Client, clock::Clock, encode::EventFrame, hooks::Hooks, registry::Registry, timers::Timers, users::Users,
 };
 use crate::{
     config::AppSettings,
@@ -44,8 +43,8 @@ pub(super) struct App {
     pub(super) bus: Bus,
     pub(super) connector: Connector,
     pub(super) access: Access,
-    /// What the application itself may do, by its HTTP API.
-    pub(super) own: Option<Rights>,
+    /// The application itself, at its HTTP API.
+    subject: Arc<Subject>,
     pub(super) clock: Clock,
     connections: Mutex<HashMap<SocketId, Arc<Client>>>,
 }
@@ -58,10 +57,10 @@ impl App {
         let frame =
             Arc::new(EventFrame::new(settings.names.clone(), settings.shares_names, connector, bus.stats().clone()));
         let (users, connections) = (Users::default(), Mutex::default());
-        let own = super::rules::rights(&access, connector, &policy.id, Actor { own: None, user: None, signed: true });
+        let subject = Arc::new(super::rules::subject(&policy.id, true));
         Self {
             access,
-            own,
+            subject,
             policy,
             names: settings.names.clone(),
             frame,
@@ -73,6 +72,11 @@ impl App {
             clock,
             connections,
         }
+    }
+
+    /// What the application itself may do, by its HTTP API, as the rules are now.
+    pub(super) fn own_rights(&self) -> Rights {
+        self.access.known_rights(self.subject.clone(), self.connector, None)
     }
 
     /// The channel of a name that the application may use.

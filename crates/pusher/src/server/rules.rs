@@ -6,10 +6,10 @@
 use std::{net::IpAddr, sync::Arc};
 
 use ratatosk_connector::{
-    access::{Access, Credentials, Disapproved, Rights, Subject},
+    access::{Credentials, Disapproved, Rights, Subject},
     http::Permit,
 };
-use ratatosk_core::{Channel, Connector, Filter, Publication};
+use ratatosk_core::{Channel, Filter, Publication};
 use serde_json::{Map, Value};
 
 use super::app::App;
@@ -99,22 +99,23 @@ impl App {
         }
     }
 
+    /// The rights of an actor. An application is trusted to say who its users are: one of a name in `auth.users` is in that one's
+    /// groups.
     fn rights(&self, actor: Actor<'_>) -> Option<Rights> {
-        rights(&self.access, self.connector, &self.policy.id, actor)
+        if actor.user.is_none() && !actor.signed {
+            return actor.own.cloned();
+        }
+        let address = actor.own.and_then(Rights::identity).and_then(|identity| identity.address);
+        let groups = actor.user.map(|name| self.access.groups_of(name)).unwrap_or_default();
+        let subject = Subject { user: actor.user.map(Arc::from), groups, ..subject(&self.policy.id, actor.signed) };
+        Some(self.access.rights(Arc::new(subject), self.connector, address))
     }
 }
 
-/// The rights of an actor. An application is trusted to say who its users are: one of a name in `auth.users` is in that one's
-/// groups. Its claims are `app`, the id of its application, and `signed` where that has signed for it.
-pub(super) fn rights(access: &Access, connector: Connector, app: &str, actor: Actor<'_>) -> Option<Rights> {
-    if actor.user.is_none() && !actor.signed {
-        return actor.own.cloned();
-    }
-    let address = actor.own.and_then(Rights::identity).and_then(|identity| identity.address);
+/// Who acts for an application. The claims are `app`, the id of the application, and `signed` where that has signed for it.
+pub(super) fn subject(app: &str, signed: bool) -> Subject {
     let mut claims = Map::new();
     claims.insert("app".to_owned(), Value::from(app));
-    claims.insert("signed".to_owned(), Value::from(actor.signed));
-    let groups = actor.user.map(|name| access.groups_of(name)).unwrap_or_default();
-    let subject = Subject { user: actor.user.map(Arc::from), groups, claims, ..Subject::default() };
-    Some(access.rights(Arc::new(subject), connector, address))
+    claims.insert("signed".to_owned(), Value::from(signed));
+    Subject { claims, ..Subject::default() }
 }

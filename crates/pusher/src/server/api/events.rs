@@ -3,17 +3,20 @@
 use std::{sync::Arc, time::Duration};
 
 use ratatosk_connector::{
-    access::Disapproved,
+    access::{Disapproved, Rights},
     limits::{Limit, Pressure},
 };
-use ratatosk_core::{Origin, Publication, PublishError, stats::DropReason};
+use ratatosk_core::{Channel, Origin, Publication, PublishError, stats::DropReason};
 use serde_json::{Map, Value, json};
 
 use super::{Answer, Call, channels::attributes};
 use crate::{
     mapping::DEFAULT_EVENT,
     payload,
-    proto::http::{self, Event, Fault},
+    proto::{
+        http::{self, Event, Fault},
+        name::Kind,
+    },
     server::app::App,
 };
 
@@ -23,7 +26,7 @@ const KEPT: Duration = Duration::from_secs(30 * 60);
 /// `POST /events`.
 pub(super) async fn one(call: &Call) -> Answer {
     let event = http::event(&call.app.policy, &call.body)?;
-    publish(call, &event).await?;
+    publish(call, std::slice::from_ref(&event)).await?;
     if event.info.is_empty() {
         return Ok(json!({}));
     }
@@ -37,15 +40,9 @@ pub(super) async fn one(call: &Call) -> Answer {
 /// `POST /batch_events`.
 pub(super) async fn batch(call: &Call) -> Answer {
     let events = http::batch(&call.app.policy, &call.body)?;
-    for event in &events {
-        names(&call.app, event)?;
-    }
-    let mut answers = Vec::with_capacity(events.len());
-    for event in &events {
-        publish(call, event).await?;
-        let first = event.channels.first().map(|(channel, _)| told(&call.app, event, channel));
-        answers.push(first.unwrap_or_else(|| json!({})));
-    }
+    publish(call, &events).await?;
+    let first = |event: &Event| event.channels.first().map(|(channel, _)| told(&call.app, event, channel));
+    let answers: Vec<Value> = events.iter().map(|event| first(event).unwrap_or_else(|| json!({}))).collect();
     let asked = events.iter().any(|event| !event.info.is_empty());
     Ok(if asked { json!({ "batch": answers }) } else { json!({}) })
 }
@@ -53,7 +50,7 @@ pub(super) async fn batch(call: &Call) -> Answer {
 /// `POST /channels/C/events`, from before there was `/events`.
 pub(super) async fn to_channel(call: &Call, channel: &str) -> Answer {
     let event = http::trigger_from_query(&call.app.policy, channel, &call.query, &call.body)?;
-    publish(call, &event).await?;
+    publish(call, &[event]).await?;
     Ok(json!({}))
 }
 
@@ -63,55 +60,41 @@ fn told(app: &App, event: &Event, channel: &str) -> Value {
     Value::Object(attributes(app, channel, info))
 }
 
-fn names(app: &App, event: &Event) -> Result<Vec<ratatosk_core::Channel>, Fault> {
+fn names(app: &App, event: &Event) -> Result<Vec<Channel>, Fault> {
     let channel = |(name, _): &(String, _)| app.channel(name).map(|(channel, _)| channel);
     event.channels.iter().map(channel).collect::<Result<_, _>>().map_err(|error| Fault::bad(error.to_string()))
 }
 
-/// To every channel, or to none.
-async fn publish(call: &Call, event: &Event) -> Result<(), Fault> {
+/// One of the publications of an event.
+struct Made<'a> {
+    publication: Publication,
+    written: &'a str,
+    kind: Kind,
+}
+
+/// All events to every channel, or nothing.
+async fn publish(call: &Call, events: &[Event]) -> Result<(), Fault> {
     let app = &*call.app;
     if app.access.limits().pressure() == Pressure::Hold {
         app.access.limits().refused(app.connector, Limit::Memory);
         return Err(Fault { status: 503, message: "The gateway is busy".into() });
     }
-    let channels = names(app, event)?;
-    for (channel, (written, kind)) in channels.iter().zip(&event.channels) {
-        if app.is_ruled(written, *kind) && !app.own.as_ref().is_some_and(|rights| rights.may_publish(channel)) {
-            app.bus.stats().dropped(app.connector, DropReason::Denied, 1);
-            let message = format!("The gateway's rules do not allow publishing to {written}");
-            return Err(Fault { status: 403, message });
-        }
+    let own = app.own_rights();
+    let mut publications = Vec::new();
+    for event in events {
+        publications.extend(made(call, event, &own)?);
     }
-    let name: Option<Arc<str>> = Some(event.name.as_str()).filter(|name| *name != DEFAULT_EVENT).map(Into::into);
-    let payload = payload::of(&event.data);
-    let mut origin = Origin { hops: call.hops.clone(), ..Origin::connector(app.connector) };
-    if let Some(client) = event.socket_id.as_deref().and_then(|id| app.client(id)) {
-        origin.session = Some(client.session);
-        origin.client_id = event.socket_id.as_deref().map(Arc::from);
-    }
-    for (channel, (written, kind)) in channels.into_iter().zip(&event.channels) {
-        app.bus.admission().await;
-        let mut publication = Publication::new(channel, payload.clone(), origin.clone());
-        if let Some(name) = &name {
-            publication = publication.with_event(name.clone());
-        }
-        if !call.context.is_empty() {
-            publication.extras_mut().properties.clone_from(&call.context);
-        }
-        if kind.cache {
-            publication.retain = true;
-            publication.expiry = Some(KEPT);
-        }
-        let approved = match &app.own {
-            Some(rights) => rights.approve(publication).await,
-            None => Ok(publication),
-        };
-        let publication = approved.map_err(|why| {
+    let mut approved = Vec::with_capacity(publications.len());
+    for made in publications {
+        let publication = own.approve(made.publication).await.map_err(|why| {
             app.bus.stats().dropped(app.connector, DropReason::Denied, 1);
             let status = if why == Disapproved::Unavailable { 503 } else { 403 };
             Fault { status, message: why.to_string() }
         })?;
+        approved.push(Made { publication, ..made });
+    }
+    for Made { publication, written, kind } in approved {
+        app.bus.admission().await;
         match app.bus.publish(publication) {
             Ok(_) => {}
             // It has been here, and the bus has counted it: whoever sent it has done right.
@@ -124,3 +107,42 @@ async fn publish(call: &Call, event: &Event) -> Result<(), Fault> {
     }
     Ok(())
 }
+
+/// What an event is to publish, where the rules allow all of it.
+fn made<'a>(call: &Call, event: &'a Event, own: &Rights) -> Result<Vec<Made<'a>>, Fault> {
+    let app = &*call.app;
+    let channels = names(app, event)?;
+    for (channel, (written, kind)) in channels.iter().zip(&event.channels) {
+        if app.is_ruled(written, *kind) && !own.may_publish(channel) {
+            app.bus.stats().dropped(app.connector, DropReason::Denied, 1);
+            let message = format!("The gateway's rules do not allow publishing to {written}");
+            return Err(Fault { status: 403, message });
+        }
+    }
+    let name: Option<Arc<str>> = Some(event.name.as_str()).filter(|name| *name != DEFAULT_EVENT).map(Into::into);
+    let payload = payload::of(&event.data);
+    let mut origin = Origin { hops: call.hops.clone(), ..Origin::connector(app.connector) };
+    if let Some(client) = event.socket_id.as_deref().and_then(|id| app.client(id)) {
+        origin.session = Some(client.session);
+        origin.client_id = event.socket_id.as_deref().map(Arc::from);
+    }
+    let one = |(channel, (written, kind)): (Channel, &'a (String, Kind))| {
+        let mut publication = Publication::new(channel, payload.clone(), origin.clone());
+        if let Some(name) = &name {
+            publication = publication.with_event(name.clone());
+        }
+        if !call.context.is_empty() {
+            publication.extras_mut().properties.clone_from(&call.context);
+        }
+        if kind.cache {
+            publication.retain = true;
+            publication.expiry = Some(KEPT);
+        }
+        Made { publication, written, kind: *kind }
+    };
+    Ok(channels.into_iter().zip(&event.channels).map(one).collect())
+}
+
+#[cfg(test)]
+#[path = "events_tests.rs"]
+mod tests;
