@@ -402,7 +402,7 @@ async fn the_mercure_preset_is_a_form_and_the_ratatosk_preset_a_mark() {
 }
 
 #[tokio::test]
-async fn a_publishing_failure_does_not_lose_the_place_in_the_stream() {
+async fn a_publishing_failure_does_not_touch_the_stream() {
     let mut server = Server::start().await;
     let publish = SsePublishConfig { url: Some(server.url("/in").into()), ..SsePublishConfig::default() };
     let bench = Bench::new(&server.url("/"), publishing(publish));
@@ -410,14 +410,42 @@ async fn a_publishing_failure_does_not_lose_the_place_in_the_stream() {
     stream.stream("id: 5\ndata: x\n\n").await;
     assert_eq!(bench.texts(1).await, ["far/message=x"]);
     bench.publish(message("out/a", b"1"));
-    server.next().await.answer("503 Busy", "").await;
-    let mut back = server.next().await;
-    assert_eq!(back.header("last-event-id"), Some("5"));
-    back.stream("").await;
+    for status in ["503 Busy", "403 Forbidden"] {
+        let one = server.next().await;
+        assert_eq!((one.request_line(), &one.body[..]), ("POST /in HTTP/1.1", &b"1"[..]));
+        one.answer(status, "").await;
+        // The stream was left alone.
+        stream.write("id: 6\ndata: y\n\n").await;
+        assert_eq!(bench.texts(1).await, ["far/message=y"]);
+    }
     let again = server.next().await;
-    assert_eq!(again.body, b"1");
+    let error = bench.facts.get().publish_error;
+    assert!(error.is_some_and(|error| error.contains("403")));
     again.answer("200 OK", "").await;
     bench.sent().await;
+    assert_eq!((bench.handle.status().connections, bench.facts.get().publish_error), (1, None));
+}
+
+#[tokio::test]
+async fn a_stream_is_silent_whatever_goes_out_meanwhile() {
+    let mut server = Server::start().await;
+    let publish = SsePublishConfig { url: Some(server.url("/in")), ..SsePublishConfig::default() };
+    let config = SseUpstreamConfig { idle_timeout: Duration::from_millis(200).into(), ..publishing(publish) };
+    let bench = Bench::new(&server.url("/"), config);
+    let mut stream = server.next().await;
+    stream.stream("").await;
+    bench.publish(message("out/a", b"1"));
+    within(async {
+        loop {
+            let request = server.next().await;
+            if request.request_line().starts_with("GET") {
+                break;
+            }
+            request.answer("200 OK", "").await;
+            bench.publish(message("out/a", b"1"));
+        }
+    })
+    .await;
 }
 
 fn fixture(name: &str) -> std::path::PathBuf {

@@ -2,8 +2,9 @@
 
 use super::SseClient;
 use super::answer::{self, MAX_PAUSE};
+use super::courier::Courier;
 use super::inbound::{self, Read};
-use super::publish::{self, Sent};
+use super::publish::Sent;
 use crate::proto::parser::{Event, Parser};
 use futures_util::future::join_all;
 use http::HeaderValue;
@@ -14,17 +15,16 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// How long a request under way may go on when the upstream is told to leave.
-const LAST_REQUEST: Duration = Duration::from_secs(2);
+use tokio::time::Instant;
 
 type Wanted = Arc<BTreeMap<Filter, Qos>>;
-type Sending = Pin<Box<dyn Future<Output = Sent> + Send>>;
 
 /// An open stream.
 struct Stream {
     response: reqwest::Response,
     parser: Parser,
+    /// When something came last, or the answer did.
+    heard: Instant,
     /// The gateway at the far end, if it is one.
     passed: Vec<Arc<str>>,
 }
@@ -46,7 +46,7 @@ struct Orders {
 
 pub(super) async fn run(client: &mut SseClient, port: &mut Port) -> Ended {
     let mut orders = Orders { leave: Box::pin(port.leave()), filters: port.wanted() };
-    let mut sending = None;
+    let mut courier = Courier::default();
     let mut told = false;
     loop {
         let wanted = orders.filters.now();
@@ -60,7 +60,7 @@ pub(super) async fn run(client: &mut SseClient, port: &mut Port) -> Ended {
         for filter in wanted.keys() {
             port.subscribed(filter);
         }
-        if let Some(ended) = serve(client, port, &mut orders, &mut stream, wanted, &mut sending).await {
+        if let Some(ended) = serve(client, port, &mut orders, &mut stream, wanted, &mut courier).await {
             return ended;
         }
     }
@@ -104,7 +104,7 @@ async fn open(client: &mut SseClient, wanted: &Wanted) -> Result<Stream, Ended> 
     note(client, &response);
     let passed = response.headers().get(hops::NAME).and_then(|value| value.to_str().ok()).map(hops::parse);
     let parser = Parser::new(client.settings.limits, &client.cursor);
-    Ok(Stream { response, parser, passed: passed.unwrap_or_default() })
+    Ok(Stream { response, parser, heard: Instant::now(), passed: passed.unwrap_or_default() })
 }
 
 fn note(client: &SseClient, response: &reqwest::Response) {
@@ -128,12 +128,12 @@ async fn serve(
     orders: &mut Orders,
     stream: &mut Option<Stream>,
     mut held: Wanted,
-    sending: &mut Option<Sending>,
+    courier: &mut Courier,
 ) -> Option<Ended> {
     loop {
-        match next(port, orders, stream, sending, client.settings.idle_timeout).await {
+        match next(port, orders, stream, courier, client.settings.idle_timeout).await {
             Step::Leave => {
-                settle(client, port, sending).await;
+                courier.settle(client, port).await;
                 return Some(Ended::asked());
             }
             Step::Wanted => {
@@ -146,10 +146,9 @@ async fn serve(
                 now.keys().for_each(|filter| port.subscribed(filter));
                 held = now;
             }
-            Step::Ready => start(client, port, sending),
+            Step::Ready => courier.send(client, port),
             Step::Sent(sent) => {
-                *sending = None;
-                if let Some(ended) = book(client, port, sent) {
+                if let Some(ended) = courier.returned(client, port, sent, stream.is_some()) {
                     return Some(ended);
                 }
             }
@@ -171,31 +170,26 @@ async fn next(
     port: &Port,
     orders: &mut Orders,
     stream: &mut Option<Stream>,
-    sending: &mut Option<Sending>,
+    courier: &mut Courier,
     idle: Duration,
 ) -> Step {
-    let is_free = sending.is_none();
     tokio::select! {
         biased;
         () = &mut orders.leave => Step::Leave,
-        sent = finished(sending) => Step::Sent(sent),
+        sent = courier.turn(port) => sent.map_or(Step::Ready, Step::Sent),
         () = orders.filters.changed() => Step::Wanted,
-        () = port.ready(), if is_free => Step::Ready,
         chunk = chunk(stream, idle) => Step::Chunk(chunk),
-    }
-}
-
-async fn finished(sending: &mut Option<Sending>) -> Sent {
-    match sending {
-        Some(sending) => sending.await,
-        None => std::future::pending().await,
     }
 }
 
 async fn chunk(stream: &mut Option<Stream>, idle: Duration) -> Result<Option<bytes::Bytes>, Ended> {
     let Some(stream) = stream else { return std::future::pending().await };
-    match tokio::time::timeout(idle, stream.response.chunk()).await {
-        Ok(Ok(chunk)) => Ok(chunk),
+    // What else happens meanwhile begins no new wait.
+    match tokio::time::timeout_at(stream.heard + idle, stream.response.chunk()).await {
+        Ok(Ok(chunk)) => {
+            stream.heard = Instant::now();
+            Ok(chunk)
+        }
         Ok(Err(error)) => Err(Ended::lost(format_args!("the stream broke: {}", answer::chain(&error)))),
         Err(_) => Err(Ended::lost(format_args!("the stream was silent for {idle:?}"))),
     }
@@ -233,37 +227,6 @@ async fn take(client: &mut SseClient, port: &Port, stream: &mut Stream, chunk: &
         facts.events += count;
     });
     result.map_err(Ended::lost)
-}
-
-fn start(client: &SseClient, port: &Port, sending: &mut Option<Sending>) {
-    if let Some(outbound) = port.take() {
-        let (http, settings) = (client.http.clone(), client.settings.clone());
-        *sending = Some(Box::pin(publish::send(http, settings, port.gateway_id().clone(), outbound)));
-    }
-}
-
-fn book(client: &SseClient, port: &Port, sent: Sent) -> Option<Ended> {
-    match sent {
-        Sent::Done(token) => {
-            port.done(token);
-            client.facts.change(|facts| facts.published += 1);
-            None
-        }
-        Sent::Failed(token, reason) => {
-            port.failed(token, reason);
-            None
-        }
-        Sent::Lost(ended) => Some(ended),
-    }
-}
-
-/// A request under way gets a moment, so that its message is not sent twice after a pause.
-async fn settle(client: &SseClient, port: &Port, sending: &mut Option<Sending>) {
-    if let Some(sending) = sending
-        && let Ok(sent) = tokio::time::timeout(LAST_REQUEST, sending).await
-    {
-        book(client, port, sent);
-    }
 }
 
 /// The reconnection time that the server asked for, within reason, and up to a quarter more so that its clients spread.

@@ -21,6 +21,8 @@ pub struct Facts {
     pub events: u64,
     /// Messages that the publish URL has taken.
     pub published: u64,
+    /// Why the publish URL does not take the next one, if it does not.
+    pub publish_error: Option<String>,
 }
 
 /// The current facts of one upstream.

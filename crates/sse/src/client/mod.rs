@@ -5,6 +5,7 @@
 
 mod answer;
 mod attempt;
+mod courier;
 mod facts;
 mod http;
 mod inbound;

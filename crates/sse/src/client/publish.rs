@@ -21,7 +21,7 @@ pub(super) enum Sent {
     /// The far server will never take this one.
     Failed(Token, DropReason),
     /// The far server takes none now; the message keeps its place.
-    Lost(Ended),
+    Lost(Token, Ended),
 }
 
 /// Sends one message.
@@ -48,7 +48,10 @@ pub(super) async fn send(
             }
             verdict
         }
-        Err(error) => Sent::Lost(Ended::lost(format_args!("publishing failed: {}", answer::chain(&error)))),
+        Err(error) => {
+            let ended = Ended::lost(format_args!("publishing failed: {}", answer::chain(&error)));
+            Sent::Lost(outbound.token, ended)
+        }
     }
 }
 
@@ -60,7 +63,7 @@ fn verdict(response: &reqwest::Response, token: Token) -> Sent {
         // 508, Loop Detected: it has been there.
         508 => Sent::Failed(token, DropReason::Loop),
         400 | 406 | 409 | 411 | 415 | 422 => Sent::Failed(token, DropReason::Denied),
-        _ => Sent::Lost(unavailable(status, response)),
+        _ => Sent::Lost(token, unavailable(status, response)),
     }
 }
 

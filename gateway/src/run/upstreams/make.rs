@@ -86,5 +86,6 @@ fn sse_facts(facts: &ratatosk_sse::client::Facts) -> Value {
         "retry_ms": facts.retry.map(|retry| u64::try_from(retry.as_millis()).unwrap_or(u64::MAX)),
         "events": facts.events,
         "published": facts.published,
+        "publish_error": facts.publish_error,
     })
 }
