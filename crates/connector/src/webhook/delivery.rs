@@ -145,7 +145,7 @@ impl Courier {
             if ending.reached {
                 last_tries -= 1;
             }
-            let pause = asked.unwrap_or_else(|| self.pause(tries));
+            let pause = self.pause(tries, asked);
             let host = self.config.url.host_str();
             if last_tries == 0 || begun.elapsed() + pause > self.config.retry_for {
                 tracing::warn!(webhook = self.name, host, events = events.len(), why, "webhook given up");
@@ -177,10 +177,11 @@ impl Courier {
         tokio::time::timeout(HURRY, sent).await.unwrap_or_else(|_| Err("no answer before the end".to_owned()))
     }
 
-    /// The half of it is drawn, so that many gateways that lost the same receiver do not come back in step.
-    fn pause(&self, tries: u32) -> Duration {
+    /// As long as the receiver asked for, and no shorter than without that. The half of it is drawn, so that many gateways
+    /// that lost the same receiver do not come back in step.
+    fn pause(&self, tries: u32, asked: Option<Duration>) -> Duration {
         let whole = self.config.pause.saturating_mul(1 << tries.min(16)).min(LONGEST_PAUSE);
-        whole.mul_f64(0.5 + fastrand::f64() / 2.0)
+        whole.mul_f64(0.5 + fastrand::f64() / 2.0).max(asked.unwrap_or_default())
     }
 }
 
@@ -215,5 +216,21 @@ impl<F: Future<Output = ()>> Ending<'_, F> {
                 None
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn a_receiver_may_ask_for_a_longer_pause_and_not_for_none() {
+        let courier = Courier::new("test", CourierConfig::new("http://localhost/".parse().unwrap())).unwrap();
+        let own = courier.config.pause;
+        for asked in [None, Some(Duration::ZERO)] {
+            assert!(courier.pause(0, asked) >= own / 2 && courier.pause(2, asked) >= own * 2, "{asked:?}");
+        }
+        assert_eq!(courier.pause(0, Some(LONGEST_PAUSE)), LONGEST_PAUSE);
     }
 }
