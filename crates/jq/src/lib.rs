@@ -20,7 +20,7 @@ mod value;
 
 pub use budget::{Limits, Overrun};
 pub use compile::CompileError;
-pub use pool::{NoWorker, Ticket, Worker, submit, wait_for};
+pub use pool::{NoWorker, NotDone, PATIENCE, Ticket, Worker, submit, wait_for};
 pub use program::{Program, RunError};
 pub use value::{Input, Output};
 

@@ -28,6 +28,8 @@ const KEPT: usize = 1 << 20;
 const MOST: usize = 4;
 /// At most so many that are stuck.
 const MOST_STUCK: usize = 8;
+/// How long a thread may be silent over one job before it is given up. A run's budget of processor time is far smaller.
+pub const PATIENCE: Duration = Duration::from_secs(10);
 /// A thread without work ends after this time.
 const IDLE: Duration = Duration::from_secs(10);
 
@@ -35,6 +37,17 @@ const IDLE: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("no thread is free to run the program: others do not end")]
 pub struct NoWorker;
+
+/// Why a job's result did not come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotDone {
+    /// Nobody does it.
+    #[error(transparent)]
+    NoWorker(#[from] NoWorker),
+    /// It was given up.
+    #[error("it does not end, and cannot be stopped")]
+    Stuck,
+}
 
 /// The right to run programs: only who is on one of these threads has it.
 #[derive(Debug)]
@@ -136,17 +149,36 @@ pub fn submit(job: impl FnOnce(&Worker) + Send + 'static) -> Result<Ticket, NoWo
     Ok(ticket)
 }
 
-/// Has a job done and waits for it, for programs that have nothing else to do. Never call it on an asynchronous task.
+/// Has a job done and waits for it, for programs that have nothing else to do. A thread that does not come back for
+/// [`PATIENCE`] is given up. Never call it on an asynchronous task.
 ///
 /// # Errors
-/// There is no thread for it.
-pub fn wait_for<T: Send + 'static>(job: impl FnOnce(&Worker) -> T + Send + 'static) -> Result<T, NoWorker> {
+/// There is no thread for it, or it was given up.
+pub fn wait_for<T: Send + 'static>(job: impl FnOnce(&Worker) -> T + Send + 'static) -> Result<T, NotDone> {
+    wait_at_most(PATIENCE, job)
+}
+
+fn wait_at_most<T: Send + 'static>(
+    limit: Duration,
+    job: impl FnOnce(&Worker) -> T + Send + 'static,
+) -> Result<T, NotDone> {
     let (sender, result) = mpsc::sync_channel(1);
-    submit(move |worker| {
-        // Nobody can have gone: the other end waits below.
+    let ticket = submit(move |worker| {
+        // Nobody listens any more where this thread was given up.
         let _ = sender.send(job(worker));
     })?;
-    result.recv().map_err(|_| NoWorker)
+    loop {
+        match result.recv_timeout(limit) {
+            Ok(result) => return Ok(result),
+            Err(mpsc::RecvTimeoutError::Disconnected) => return Err(NoWorker.into()),
+            // Others are served first, and whoever waits for them gives them up.
+            Err(mpsc::RecvTimeoutError::Timeout) if !ticket.has_begun() => {}
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                ticket.abandon();
+                return Err(NotDone::Stuck);
+            }
+        }
+    }
 }
 
 fn serve() {
@@ -206,4 +238,18 @@ pub(crate) fn on_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Option<
         let handle = thread::Builder::new().name("jq compiler".to_owned()).stack_size(STACK).spawn_scoped(scope, work);
         handle.ok()?.join().ok()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_that_does_not_end_is_given_up_and_others_are_done() {
+        let (release, released) = mpsc::sync_channel::<()>(1);
+        let stuck = wait_at_most(Duration::from_millis(20), move |_| released.recv().is_err());
+        assert_eq!(stuck, Err(NotDone::Stuck));
+        assert_eq!(wait_for(|_| 7), Ok(7));
+        drop(release);
+    }
 }

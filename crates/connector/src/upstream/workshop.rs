@@ -12,12 +12,12 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use parking_lot::Mutex;
 use ratatosk_core::{Channel, Message, Publication, engine::EngineError};
-use ratatosk_jq::{Ticket, submit};
+use ratatosk_jq::{PATIENCE, Ticket, submit};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::queue::{QueueLimits, WhenFull};
@@ -25,8 +25,6 @@ use crate::rules::{Failure, Rule, Scene, Verdict};
 
 /// So many are given to a thread at once.
 const BATCH: usize = 64;
-/// How long a thread may be silent over one message. Its budget of processor time is far smaller.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A message that a program is to be run on.
 #[derive(Debug)]

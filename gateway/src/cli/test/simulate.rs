@@ -8,12 +8,12 @@ use std::{
 use ratatosk::{
     config::Resolved,
     connector::{
-        rules::{Direction, Failure, Rule, RuleSet, Scene, Verdict},
+        rules::{Direction, Failure, Rule, RuleSet, Scene, Treatment, Verdict},
         upstream::{Lost, is_letter, letter},
     },
     core::{Channel, Origin, Publication, Qos},
 };
-use ratatosk_jq::{Worker, wait_for};
+use ratatosk_jq::wait_for;
 
 use super::file::{Case, Given, payload};
 
@@ -32,7 +32,7 @@ const BETWEEN: Duration = Duration::from_secs(24 * 3600);
 
 /// The upstreams of a configuration.
 pub(super) struct Simulation {
-    upstreams: Arc<[Upstream]>,
+    upstreams: Vec<Upstream>,
     begin: Instant,
 }
 
@@ -69,15 +69,11 @@ impl Simulation {
             payload(expected.payload.as_ref(), expected.base64.as_deref())?;
         }
         let now = self.begin + BETWEEN * u32::try_from(number).unwrap_or(u32::MAX);
-        let upstreams = self.upstreams.clone();
-        let simulate = move |worker: &Worker| {
-            let mut run = Run { upstreams: &upstreams, worker, now, came: Vec::new() };
-            for (from, publication) in given {
-                run.give(&from, publication);
-            }
-            run.came
-        };
-        wait_for(simulate).map_err(|error| error.to_string())
+        let mut run = Run { upstreams: &self.upstreams, now, came: Vec::new() };
+        for (from, publication) in given {
+            run.give(&from, publication);
+        }
+        Ok(run.came)
     }
 }
 
@@ -106,7 +102,6 @@ fn publication(given: &Given) -> Result<Publication, String> {
 
 struct Run<'a> {
     upstreams: &'a [Upstream],
-    worker: &'a Worker,
     now: Instant,
     came: Vec<Came>,
 }
@@ -152,8 +147,7 @@ impl Run<'_> {
         let (qos, retain) = rule.options().apply(came.qos, came.retain);
         let publication = Publication { channel: to, qos, retain, ..came.clone() };
         let Some(treatment) = rule.treatment() else { return vec![publication] };
-        let scene = Scene { upstream: &upstream.name, channel: &came.channel, publication: &publication };
-        match treatment.judge(&scene, Some(self.worker), self.now) {
+        match judge(upstream, rule, treatment, (&came.channel, &publication), self.now) {
             Verdict::Crosses(made) => made,
             Verdict::Filtered | Verdict::RateLimited => Vec::new(),
             Verdict::Failed(failure) => {
@@ -187,5 +181,28 @@ impl Run<'_> {
         if let Some(letter) = letter(&upstream.name, rule, &lost, failure) {
             self.arrive(letter, None);
         }
+    }
+}
+
+/// A program is run as the gateway runs it: what does not end fails its message.
+fn judge(
+    upstream: &Upstream,
+    rule: &Rule,
+    treatment: &Treatment,
+    (channel, publication): (&Channel, &Publication),
+    now: Instant,
+) -> Verdict {
+    if !treatment.has_programs() {
+        return treatment.judge(&Scene { upstream: &upstream.name, channel, publication }, None, now);
+    }
+    let (upstream, rule, channel) = (upstream.name.clone(), rule.clone(), channel.clone());
+    let publication = publication.clone();
+    let judged = wait_for(move |worker| {
+        let scene = Scene { upstream: &upstream, channel: &channel, publication: &publication };
+        rule.treatment().map(|treatment| treatment.judge(&scene, Some(worker), now))
+    });
+    match judged {
+        Ok(verdict) => verdict.unwrap_or(Verdict::Filtered),
+        Err(not_done) => Verdict::Failed(treatment.fail(not_done.to_string())),
     }
 }
