@@ -429,7 +429,7 @@ async fn a_publishing_failure_does_not_touch_the_stream() {
 #[tokio::test]
 async fn a_stream_is_silent_whatever_goes_out_meanwhile() {
     let mut server = Server::start().await;
-    let publish = SsePublishConfig { url: Some(server.url("/in")), ..SsePublishConfig::default() };
+    let publish = SsePublishConfig { url: Some(server.url("/in").into()), ..SsePublishConfig::default() };
     let config = SseUpstreamConfig { idle_timeout: Duration::from_millis(200).into(), ..publishing(publish) };
     let bench = Bench::new(&server.url("/"), config);
     let mut stream = server.next().await;
