@@ -11,11 +11,14 @@ use std::{
 
 use parking_lot::Mutex;
 use ratatosk_connector::access::Rights;
-use ratatosk_core::{Backlog, Delivered, EndReason, Origin, Peer, Run, Session, SessionConfig, SessionId, peer::Share};
+use ratatosk_core::{
+    Backlog, Delivered, EndReason, Filter, Origin, Peer, Run, Session, SessionConfig, SessionId, peer::Share,
+    stats::DropReason,
+};
 
 use super::{
     Shared,
-    parcel::Orphans,
+    parcel::{Orphans, Parcel},
     state::State,
     wire::{End, Wire},
 };
@@ -99,15 +102,31 @@ impl Client {
         self.user.as_ref().is_none_or(|user| rights.user() == Some(user))
     }
 
-    /// Gives up the subscriptions that the client may no longer have.
-    pub(super) fn narrow(&self, rights: &Rights) {
-        let session = self.session.lock();
-        let Some(session) = session.as_ref() else { return };
-        for (filter, options) in session.subscriptions() {
-            if !self.shared.auth.may_subscribe(rights, &filter) {
-                session.unsubscribe_group(&filter, options.group.as_ref());
+    /// Gives up the subscriptions that the client may no longer have, with what waits for it because of them. Other members are
+    /// to have what came by a shared one.
+    pub(super) fn narrow(&self, rights: &Rights, orphans: &mut Orphans) {
+        let (mut lost, mut left) = (Vec::new(), Vec::new());
+        if let Some(session) = &*self.session.lock() {
+            for (filter, options) in session.subscriptions() {
+                if self.shared.auth.may_subscribe(rights, &filter) {
+                    left.push(filter);
+                } else {
+                    session.unsubscribe_group(&filter, options.group.as_ref());
+                    lost.push(filter);
+                }
             }
         }
+        if lost.is_empty() {
+            return;
+        }
+        let within =
+            |filters: &[Filter], parcel: &Parcel| filters.iter().any(|filter| filter.matches(&parcel.message.channel));
+        let mut state = self.state.lock();
+        self.shared.keeper.note_messages(self, &mut state);
+        let taken = state.machine.withdraw(true, |parcel| within(&lost, parcel) && !within(&left, parcel));
+        let denied = taken.iter().filter(|parcel| parcel.share.is_none()).count();
+        self.shared.bus.stats().dropped(*CONNECTOR, DropReason::Denied, denied as u64);
+        orphans.extend(taken);
     }
 
     /// Ends its standing on the bus.

@@ -131,7 +131,9 @@ pub(super) fn attach(
             // A delayed will is cancelled by the client's return (MQTT 5, 3.1.3-9).
             aftermath.will = will.filter(|will| will.delay == 0).map(|will| (client.clone(), will));
             drop(state);
-            client.narrow(rights);
+            let mut orphans = Orphans::default();
+            client.narrow(rights, &mut orphans);
+            aftermath.orphans = Some((client.clone(), orphans));
             client.set_present(true);
             (client, true)
         }

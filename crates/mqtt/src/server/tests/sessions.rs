@@ -196,3 +196,40 @@ async fn the_number_of_waiting_sessions_is_limited() {
     let _a = broker.join(lasting("a", false, 1000)).await;
     let _b = broker.join(lasting("b", true, 1000)).await;
 }
+
+/// Everyone may subscribe to everything, until only `open/#` is left.
+#[derive(Default)]
+struct Narrowing(std::sync::atomic::AtomicBool);
+
+impl Authenticate for Narrowing {
+    fn authenticate<'a>(&'a self, _: Credentials<'a>) -> AuthFuture<'a> {
+        Box::pin(std::future::ready(Ok(ratatosk_connector::access::Rights::unrestricted())))
+    }
+
+    fn may_subscribe(&self, _: &ratatosk_connector::access::Rights, filter: &ratatosk_core::Filter) -> bool {
+        !self.0.load(std::sync::atomic::Ordering::Relaxed) || filter.as_str() == "open/#"
+    }
+}
+
+#[tokio::test]
+async fn fewer_rights_take_what_waits_with_the_subscriptions() {
+    let auth = Arc::new(Narrowing::default());
+    let broker = Broker::with(MqttConfig::default(), auth.clone()).await;
+    let (mut peer, _) = broker.join(lasting("c", true, 1000)).await;
+    for filter in ["open/#", "closed/#", "#"] {
+        peer.subscribe(filter, Qos::AtLeastOnce).await;
+    }
+    peer.disconnect().await;
+    let mut publisher = broker.client("p").await;
+    for topic in ["closed/a", "open/a", "closed/b", "other"] {
+        publisher.publish_acked(topic, "x").await;
+    }
+    while broker.bus.backlog().messages < 4 {
+        tokio::task::yield_now().await;
+    }
+    auth.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    let (mut peer, connack) = broker.join(lasting("c", false, 1000)).await;
+    assert!(connack.session_present);
+    assert_eq!(peer.topic().await, "open/a");
+    peer.expect_silence().await;
+}
