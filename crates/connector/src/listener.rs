@@ -163,7 +163,8 @@ impl<F: Fn(Arrival) + Send + Sync + 'static> Entrance<F> {
         }
     }
 
-    fn refuse(&self, seat: Seat, limit: Limit) -> Option<Entering> {
+    fn refuse(&self, mut seat: Seat, limit: Limit) -> Option<Entering> {
+        seat.give_up();
         seat.limits().refused(self.listener.connector, limit);
         let room = self.told.clone().try_acquire_owned().ok()?;
         Some(Entering { seat, room, refused: Some(limit) })
@@ -180,6 +181,7 @@ impl<F: Fn(Arrival) + Send + Sync + 'static> Entrance<F> {
         if limit == Limit::AddressRate && self.listener.tls.is_some() {
             return None;
         }
+        entering.seat.give_up();
         entering.room = self.told.clone().try_acquire_owned().ok()?;
         entering.refused = Some(limit);
         Some(())
@@ -222,5 +224,36 @@ impl Entering {
     ) -> Arrival {
         let permit = Permit::new(self.seat, self.room, certificate, self.refused);
         Arrival { transport, remote, permit }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use crate::limits::LimitsConfig;
+
+    #[tokio::test]
+    async fn who_is_refused_takes_nobodys_place_while_it_is_told() {
+        let config = LimitsConfig { connections: Some(2), connections_per_address: Some(1), ..LimitsConfig::default() };
+        let limits = Limits::new(config, ratatosk_core::Monitor::default());
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = tcp.local_addr().unwrap();
+        let listener = Listener { limits: limits.clone(), ..Listener::plain(tcp, Connector::register("test"), 100) };
+        let (arrived, mut arrivals) = tokio::sync::mpsc::channel(8);
+        let life = Lifecycle::default();
+        let serving = listener.serve(life.clone(), move |arrival| arrived.try_send(arrival).unwrap());
+        life.spawn("listener", serving);
+        let (mut clients, mut open) = (Vec::new(), Vec::new());
+        for limit in [None, Some(Limit::AddressConnections), Some(Limit::AddressConnections)] {
+            clients.push(TcpStream::connect(address).await.unwrap());
+            let arrival = arrivals.recv().await.unwrap();
+            assert_eq!(arrival.permit.refused(), limit);
+            open.push(arrival);
+        }
+        assert_eq!(limits.connections(), 1);
+        drop(open);
+        assert_eq!(limits.connections(), 0);
+        life.close();
     }
 }

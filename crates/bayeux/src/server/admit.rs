@@ -16,6 +16,8 @@ pub(crate) async fn judge(mount: &Mount, visitor: &Visitor, batch: &[Inbound<'_>
     if let Some(limit) = visitor.limited {
         return Err(Refusal::Limited(limit));
     }
+    // Before credentials are checked: any number of handshakes can come by one connection.
+    mount.access.limits().begin(mount.connector, visitor.address)?;
     let ext = handshake.ext();
     let Some(shown) = Shown::of(&ext) else {
         // A kept connection was judged with its first request.

@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod judging;
 mod polling;
 mod sockets;
 mod support;

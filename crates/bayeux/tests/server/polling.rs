@@ -498,63 +498,6 @@ async fn draining_tells_clients_to_come_back() {
     assert_eq!(last["advice"]["reconnect"], "retry");
 }
 
-/// A polling connection is served on its bare socket, but who may come in is judged by the layers around the router.
-#[tokio::test]
-async fn other_credentials_on_the_same_connection_are_judged_anew() {
-    use axum::{
-        extract::Request,
-        middleware::{Next, from_fn},
-        response::IntoResponse,
-    };
-    async fn guard(request: Request, next: Next) -> axum::response::Response {
-        let known = request.headers().get("authorization").is_some_and(|value| value == "Basic known");
-        if known { next.run(request).await } else { http::StatusCode::UNAUTHORIZED.into_response() }
-    }
-    let server = Server::layered(json!({}), |router| router.layer(from_fn(guard))).await;
-    let request = |headers: &str| server.request(&handshake(json!({})), headers);
-    let mut connection = Pending::open(&server, request("Authorization: Basic known\r\n")).await;
-    for (headers, status) in [
-        ("Authorization: Basic known\r\n", 200),
-        ("", 401),
-        ("Authorization: Basic other\r\n", 401),
-        ("Authorization: Basic known\r\n", 200),
-    ] {
-        assert_eq!(connection.next().await.status, if status == 401 { 200 } else { status }, "the one before");
-        connection.send(request(headers)).await;
-        assert_eq!(connection.next().await.status, status, "{headers}");
-        connection.send(request("Authorization: Basic known\r\n")).await;
-    }
-}
-
-/// A browser sends the requests of every page with the same cookie, over the same connection.
-#[tokio::test]
-async fn another_page_on_the_same_connection_is_judged_anew() {
-    use axum::{
-        extract::Request,
-        middleware::{Next, from_fn},
-        response::IntoResponse,
-    };
-    use ratatosk_connector::access::{Access, AccessConfig};
-    async fn guard(request: Request, next: Next) -> axum::response::Response {
-        let own = request.headers().get("sec-fetch-site").is_some_and(|site| site == "same-origin");
-        if own { next.run(request).await } else { http::StatusCode::UNAUTHORIZED.into_response() }
-    }
-    let config = AccessConfig { cookie: "token".into(), ..AccessConfig::default() };
-    let access = Access::inert(&config, ratatosk_core::Monitor::default()).unwrap();
-    let server = Server::guarded(json!({}), access, |router| router.layer(from_fn(guard))).await;
-    let request = |site: &str| {
-        let headers = format!("Cookie: token=t.o.k\r\nSec-Fetch-Site: {site}\r\n");
-        server.request(&handshake(json!({})), &headers)
-    };
-    let mut connection = Pending::open(&server, request("same-origin")).await;
-    for (site, status) in [("same-origin", 200), ("cross-site", 401)] {
-        assert_eq!(connection.next().await.status, 200);
-        connection.send(request(site)).await;
-        assert_eq!(connection.next().await.status, status, "{site}");
-        connection.send(request("same-origin")).await;
-    }
-}
-
 /// Requests for other paths on a polling connection reach the router, and polling goes on after them.
 #[tokio::test]
 async fn a_polling_connection_serves_other_paths_too() {

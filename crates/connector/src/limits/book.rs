@@ -23,12 +23,14 @@ const FEW: usize = 1024;
 pub(super) struct Standing {
     open: AtomicUsize,
     pub(super) arrivals: Meter,
+    /// Sessions that need no connection of their own.
+    pub(super) sessions: Meter,
     pub(super) publishes: Meter,
 }
 
 impl Standing {
     fn is_forgettable(&self) -> bool {
-        self.arrivals.is_full() && self.publishes.is_full()
+        self.arrivals.is_full() && self.sessions.is_full() && self.publishes.is_full()
     }
 }
 

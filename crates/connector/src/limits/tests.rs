@@ -25,6 +25,20 @@ fn connections_are_counted_until_they_are_dropped() {
 }
 
 #[test]
+fn an_address_begins_sessions_no_faster_than_it_may_open_connections() {
+    let limits = limits(|config| {
+        config.connection_rate_per_address = NonZeroU32::new(3);
+        config.exempt = vec!["10.0.0.0/8".parse().unwrap()];
+    });
+    let begin = |address: &str| limits.begin(connector(), address.parse().ok());
+    assert!(limits.open().0.place("192.0.2.1".parse().unwrap()).is_ok());
+    let flood: Vec<_> = (0..5).map(|_| begin("192.0.2.1")).collect();
+    assert_eq!(flood.iter().filter(|begun| begun.is_ok()).count(), 3);
+    assert_eq!(flood.last(), Some(&Err(Limit::AddressRate)));
+    assert!(begin("192.0.2.2").is_ok() && (0..5).all(|_| begin("10.0.0.1").is_ok() && begin("").is_ok()));
+}
+
+#[test]
 fn an_address_has_its_own_limits_and_a_proxy_has_none() {
     let limits = limits(|config| {
         config.connections_per_address = Some(1);
