@@ -126,3 +126,22 @@ async fn a_broker_that_stops_acknowledging_is_left_and_joined_anew() {
     assert_eq!(over_there.next().await.payload, b"is it there?");
     gateway.metric("ratatosk_upstream_queue_messages", UPSTREAM, |waiting| waiting < 0.5).await;
 }
+
+#[tokio::test]
+async fn what_waits_for_an_upstream_outlives_a_change_of_its_entry() {
+    let (mut first, second) = (Mosquitto::start().await, Mosquitto::start().await);
+    let gateway = Gateway::with(&factory(&first.url(), "")).await;
+    is_up(&gateway, true).await;
+    first.kill().await;
+    is_up(&gateway, false).await;
+    for number in 0..20 {
+        gateway.publish("commands/x", number.to_string()).await;
+    }
+    gateway.metric("ratatosk_upstream_queue_messages", UPSTREAM, |waiting| waiting > 19.5).await;
+    let mut over_there = second.subscribe("commands/#", &["-q", "1"]).await;
+    assert!(gateway.reload(&factory(&second.url(), "keep_alive = \"30s\"")).await);
+    gateway.publish("commands/x", "20").await;
+    for number in 0..=20 {
+        assert_eq!(over_there.next().await.payload, number.to_string().as_bytes());
+    }
+}

@@ -5,12 +5,13 @@ use std::{sync::Arc, time::Duration};
 use indexmap::IndexMap;
 use parking_lot::Mutex;
 use ratatosk_connector::{
+    config_types::BridgeRuleConfig,
     lifecycle::Lifecycle,
     upstream::{BridgeHandle, State},
 };
 use ratatosk_core::Bus;
 
-use crate::config::{Resolved, Upstream};
+use crate::config::{Resolved, Upstream, raw::UpstreamSection};
 
 mod control;
 mod describe;
@@ -96,12 +97,17 @@ impl Upstreams {
         Ok(())
     }
 
-    /// Starts one, in the place of the one that has its name.
+    /// Starts one, in the place of the one that has its name. Where both send the same, it also sends what that one has not.
     fn put(&self, upstream: &Upstream, source: Source) -> anyhow::Result<()> {
         let Made { handle, facts, task } = make(upstream, &self.0.bus)?;
         let certificate_ends = describe::certificate_end(upstream);
         let entry = Entry { upstream: upstream.clone(), source, handle, facts, certificate_ends };
         let mut entries = self.0.entries.lock();
+        if let Some(old) = entries.get(&upstream.name)
+            && sent_by(&old.upstream.section) == sent_by(&upstream.section)
+        {
+            entry.handle.succeed(&old.handle);
+        }
         let replaced = entries.insert(upstream.name.clone(), entry);
         drop(entries);
         match replaced {
@@ -143,11 +149,24 @@ impl Upstreams {
     }
 }
 
+/// The `out` rules, as written.
+fn sent_by(section: &UpstreamSection) -> &[BridgeRuleConfig] {
+    match section {
+        UpstreamSection::Mqtt(config) => &config.outbound,
+        UpstreamSection::Sse(config) => &config.outbound,
+        UpstreamSection::Bayeux(config) => &config.outbound,
+        UpstreamSection::Pusher(config) => &config.outbound,
+    }
+}
+
 /// Sends what is queued, as far as there is time, and ends the bridge.
 async fn leave(handle: BridgeHandle) {
     if handle.status().state == State::Up {
         // Whoever is too slow is stopped below.
         let _ = tokio::time::timeout(FAREWELL, handle.drain()).await;
+    } else {
+        // What is made of them may be sent by another in its place.
+        let _ = tokio::time::timeout(FAREWELL, handle.finish_programs()).await;
     }
     handle.stop();
     let _ = tokio::time::timeout(GOODBYE, handle.reached(State::Stopped)).await;

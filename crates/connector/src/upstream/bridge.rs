@@ -3,14 +3,12 @@
 use std::{
     collections::HashSet,
     future::Future,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
-use ratatosk_core::{
-    Bus, Connector, EndReason, Fields, Filter, Qos, Session, SessionConfig, SubscribeOptions, stats::DropReason,
-};
+use ratatosk_core::{Bus, Connector, EndReason, Fields, Filter, Qos, Session, SessionConfig, SubscribeOptions};
 use tokio::sync::watch;
 
 use super::{
@@ -97,11 +95,12 @@ impl Bridge {
     ) -> (BridgeHandle, impl Future<Output = ()> + Send + use<C>) {
         let parts = Parts::new(bus, &spec);
         let port = parts.port(&spec, client.carries());
-        let (handle, (session, cuts)) = (parts.handle(&spec), parts.subscribe(&spec));
+        let (handle, session) = (parts.handle(&spec), parts.subscribe(&spec));
         let demand = parts.demand(&spec);
         let (bus, intake, outlet) = (bus.clone(), parts.intake.clone(), parts.outlet.clone());
         let task = async move {
-            send_last_values(&bus, &outlet, cuts).await;
+            send_last_values(&bus, &outlet).await;
+            outlet.inherit();
             let work = Box::pin(supervise(client, port, spec.backoff));
             // What goes on beside it ends with it.
             tokio::select! {
@@ -109,12 +108,10 @@ impl Bridge {
                 () = follow(demand) => {}
                 () = run_programs(&intake, &outlet) => {}
             }
-            outlet.closed.store(true, Ordering::Relaxed);
             if let Some(session) = session {
                 session.close(EndReason::Disconnect);
             }
-            let left = outlet.queue.depth(Instant::now()).messages;
-            outlet.count(DropReason::QueueFull, left as u64);
+            outlet.end_for_good();
         };
         (handle, task)
     }
@@ -185,6 +182,9 @@ impl Parts {
             queue: Queue::new(spec.queue),
             workshop: workshop(&spec.outbound, spec.queue),
             closed: std::sync::atomic::AtomicBool::new(false),
+            begins: OnceLock::new(),
+            heir: OnceLock::new(),
+            predecessor: Mutex::default(),
         };
         Self {
             bus: bus.clone(),
@@ -220,10 +220,10 @@ impl Parts {
         }
     }
 
-    /// The bus session that feeds the queue, and from which position on each of its filters does.
-    fn subscribe(&self, spec: &BridgeSpec) -> (Option<Session>, Vec<(Filter, u64)>) {
+    /// The bus session that feeds the queue.
+    fn subscribe(&self, spec: &BridgeSpec) -> Option<Session> {
         if spec.outbound.is_empty() {
-            return (None, Vec::new());
+            return None;
         }
         let config = SessionConfig {
             client_id: format!("upstream:{}", spec.name).into(),
@@ -238,7 +238,9 @@ impl Parts {
             (filter, cut)
         };
         let cuts = sources(&spec.outbound).into_iter().map(subscribe).collect();
-        (Some(session), cuts)
+        // Nobody else sets it.
+        let _ = self.outlet.begins.set(cuts);
+        Some(session)
     }
 
     fn demand(&self, spec: &BridgeSpec) -> Option<Demand> {
@@ -258,11 +260,11 @@ fn sources(rules: &RuleSet) -> Vec<Filter> {
 }
 
 /// The peer gets the retained messages that there were before it was bridged, as a new subscriber would.
-async fn send_last_values(bus: &Bus, outlet: &Outlet, cuts: Vec<(Filter, u64)>) {
-    for (filter, cut) in cuts {
-        match bus.last_values(&filter).await {
+async fn send_last_values(bus: &Bus, outlet: &Outlet) {
+    for (filter, cut) in outlet.begins.get().into_iter().flatten() {
+        match bus.last_values(filter).await {
             Ok(mut messages) => {
-                messages.retain(|message| message.retain && message.seq <= cut);
+                messages.retain(|message| message.retain && message.seq <= *cut);
                 outlet.offer_old(&messages, Instant::now());
             }
             Err(error) => tracing::warn!(upstream = %outlet.upstream, %error, "cannot read last values"),
@@ -276,7 +278,7 @@ pub struct BridgeHandle {
     name: Arc<str>,
     orders: Arc<watch::Sender<Orders>>,
     board: Arc<Board>,
-    outlet: Arc<Outlet>,
+    pub(super) outlet: Arc<Outlet>,
     wanted: watch::Sender<Wanted>,
 }
 
@@ -331,7 +333,14 @@ impl BridgeHandle {
 
     /// Sends what is queued, takes nothing new, and stops. Use it with a deadline, and [`BridgeHandle::stop`] after that.
     pub async fn drain(&self) {
-        self.outlet.closed.store(true, Ordering::Relaxed);
+        self.finish_programs().await;
+        self.order(Order::Drain);
+        self.reached(State::Stopped).await;
+    }
+
+    /// Takes nothing new, and has what waits for programs made.
+    pub async fn finish_programs(&self) {
+        self.outlet.close();
         if let Some(workshop) = &self.outlet.workshop {
             // It stands still when the bridge has ended, and whatever is in it with it.
             tokio::select! {
@@ -339,13 +348,12 @@ impl BridgeHandle {
                 _ = self.reached(State::Stopped) => {}
             }
         }
-        self.order(Order::Drain);
-        self.reached(State::Stopped).await;
     }
 
-    /// Ends the connection in good order and the bridge with it. What is queued is lost, and counted.
+    /// Ends the connection in good order and the bridge with it. What is queued is lost, and counted, unless another
+    /// bridge takes it over.
     pub fn stop(&self) {
-        self.outlet.closed.store(true, Ordering::Relaxed);
+        self.outlet.close();
         self.order(Order::Stop);
     }
 

@@ -23,6 +23,7 @@ mod poison;
 mod port;
 mod queue;
 mod status;
+mod succession;
 mod supervisor;
 pub mod tls;
 mod workshop;

@@ -1,6 +1,9 @@
 //! From the bus to a peer: what rules send, into the bounded queue.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 
 use parking_lot::Mutex;
 use ratatosk_core::{
@@ -11,6 +14,7 @@ use super::{
     fingerprint::Fingerprints,
     letters::{self, Lost},
     queue::{Outbound, Queue, Token},
+    succession::Cuts,
     workshop::{Job, Then, Workshop},
 };
 use crate::rules::{Direction, Failure, ReplyMap, Rule, RuleSet, Scene, Verdict};
@@ -39,6 +43,12 @@ pub(super) struct Outlet {
     pub(super) workshop: Option<Workshop>,
     /// Set when the bridge takes no more messages.
     pub(super) closed: std::sync::atomic::AtomicBool,
+    /// Where the bridge begins.
+    pub(super) begins: OnceLock<Cuts>,
+    /// Where the bridge in this one's place begins, once there is one (see [`super::succession`]).
+    pub(super) heir: OnceLock<Cuts>,
+    /// The one in whose place this one is, until it has given what it left.
+    pub(super) predecessor: Mutex<Option<Arc<Self>>>,
 }
 
 impl Outlet {
@@ -204,7 +214,8 @@ impl Peer for Outlet {
     fn deliver(&self, run: &mut Run<'_>) -> Delivered {
         if !self.closed.load(std::sync::atomic::Ordering::Relaxed) {
             let now = Instant::now();
-            run.iter().for_each(|(message, _)| self.offer(message, now));
+            let ours = run.iter().filter(|(message, _)| !self.is_the_heirs(message));
+            ours.for_each(|(message, _)| self.offer(message, now));
         }
         Delivered::default()
     }

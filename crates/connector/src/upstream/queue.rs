@@ -94,9 +94,10 @@ pub struct QueueDepth {
     pub oldest: Option<Duration>,
 }
 
+/// A message in the queue.
 #[derive(Debug)]
-struct Item {
-    outbound: Outbound,
+pub(super) struct Item {
+    pub(super) outbound: Outbound,
     since: Instant,
 }
 
@@ -166,9 +167,14 @@ impl Queue {
     /// Puts messages that are older than all that wait in front, in order, as far as there is room; says how many
     /// found none.
     pub(super) fn push_old(&self, outbounds: Vec<Outbound>, now: Instant) -> u64 {
+        self.put_in_front(outbounds.into_iter().map(|outbound| Item { outbound, since: now }).collect())
+    }
+
+    /// Like [`Queue::push_old`], with messages of another queue, which have waited there.
+    pub(super) fn put_in_front(&self, items: Vec<Item>) -> u64 {
         let mut inner = self.inner.lock();
         let mut dropped = 0;
-        for outbound in outbounds.into_iter().rev() {
+        for Item { outbound, since } in items.into_iter().rev() {
             let weight = outbound.message.weight();
             if !inner.fits(weight, &self.limits) {
                 dropped += 1;
@@ -177,7 +183,7 @@ impl Queue {
             inner.first -= 1;
             inner.bytes += weight;
             let token = Token(inner.first);
-            inner.waiting.push_front(Item { outbound: Outbound { token, ..outbound }, since: now });
+            inner.waiting.push_front(Item { outbound: Outbound { token, ..outbound }, since });
         }
         drop(inner);
         self.arrived.notify_one();
@@ -234,17 +240,23 @@ impl Queue {
     /// Puts all that is in flight back to the front, in order, except what `keep` names.
     pub(super) fn rewind(&self, keep: impl Fn(Token) -> bool) {
         let mut inner = self.inner.lock();
-        let back: Vec<Token> = inner.sent.keys().copied().filter(|token| !keep(*token)).collect();
-        for token in back.into_iter().rev() {
-            if let Some(item) = inner.sent.remove(&token) {
-                inner.waiting.push_front(item);
-            }
-        }
+        inner.rewind(keep);
         let any = !inner.waiting.is_empty();
         drop(inner);
         if any {
             self.arrived.notify_one();
         }
+    }
+
+    /// Takes all there is, in flight or not, in order.
+    pub(super) fn take_all(&self) -> Vec<Item> {
+        let mut inner = self.inner.lock();
+        inner.rewind(|_| false);
+        inner.bytes = 0;
+        let all = inner.waiting.drain(..).collect();
+        drop(inner);
+        self.emptied.notify_waiters();
+        all
     }
 
     /// Resolves when a message waits.
@@ -288,6 +300,15 @@ impl Queue {
 impl Inner {
     fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.sent.is_empty()
+    }
+
+    fn rewind(&mut self, keep: impl Fn(Token) -> bool) {
+        let back: Vec<Token> = self.sent.keys().copied().filter(|token| !keep(*token)).collect();
+        for token in back.into_iter().rev() {
+            if let Some(item) = self.sent.remove(&token) {
+                self.waiting.push_front(item);
+            }
+        }
     }
 
     fn fits(&self, weight: usize, limits: &QueueLimits) -> bool {

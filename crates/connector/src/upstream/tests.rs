@@ -375,4 +375,5 @@ async fn on_demand_follows_local_subscribers() {
     assert!(within(change).await.unwrap().is_empty());
 }
 
+mod succession;
 mod treatments;

@@ -137,9 +137,14 @@ impl Workshop {
         .await;
     }
 
+    /// How many messages wait or are at work.
+    pub(super) fn open(&self) -> usize {
+        self.open.load(Ordering::Acquire)
+    }
+
     /// Resolves when nothing waits and nothing is at work.
     pub(super) async fn idle(&self) {
-        self.until(|| self.open.load(Ordering::Acquire) == 0).await;
+        self.until(|| self.open() == 0).await;
     }
 
     async fn until(&self, reached: impl Fn() -> bool) {
