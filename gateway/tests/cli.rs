@@ -193,6 +193,26 @@ fn upstream(name: &str, rest: &str) -> String {
 }
 
 #[test]
+fn what_another_upstream_brings_back_is_found() {
+    let way = |name: &str, rules: &str, version: &str| {
+        upstream(name, &format!("{rules} = [{{ from = 'x/#' }}]\nversion = '{version}'"))
+    };
+    let fault = ("gateway.toml:11: [[upstreams]] #2 .in #1", "comes by another connection than it went");
+    Trial::check(&(way("a", "out", "5") + &way("b", "in", "5"))).prints("ok");
+    for (out, into) in [("3.1.1", "3.1.1"), ("5", "3.1.1"), ("3.1.1", "5")] {
+        Trial::check(&(way("a", "out", out) + &way("b", "in", into))).faults([fault]);
+    }
+    let pusher = |name: &str, rules: &str, app: &str| {
+        format!(
+            "[[upstreams]]\nname = '{name}'\nkind = 'pusher'\nurl = 'pusher+ws://127.0.0.1:6001/app/{app}'\napp_id = '{app}'\nsecret = 's'\n{rules} = [{{ from = 'x' }}]\n"
+        )
+    };
+    let fault = ("gateway.toml:14: [[upstreams]] #2 .in #1", "comes by another connection than it went");
+    Trial::check(&(pusher("a", "out", "one") + &pusher("b", "in", "one"))).faults([fault]);
+    Trial::check(&(pusher("a", "out", "one") + &pusher("b", "in", "two"))).prints("ok");
+}
+
+#[test]
 fn upstreams_need_a_name_of_their_own_a_url_that_fits_and_rules() {
     let text = upstream("a", "in = [{ from = 'x/#' }]") + &upstream("a", "in = [{ from = 'y/#' }]");
     Trial::check(&text).faults([("gateway.toml:7: [[upstreams]] #2 .name", "is taken by an upstream above")]);

@@ -4,7 +4,8 @@
 //! different names. *Shadowing*: a rule before another takes all that it takes, under the same name. *Return*: what an `out` rule sends to a peer is what an `in` rule asks the same peer for, so
 //! that the peer sends our own message back to us, and over a second upstream to the same peer round and round.
 //! Where the peer carries our mark (the list of gateways a message passed) the last is cut at run time and
-//! is no fault; where it cannot, the rules are refused.
+//! is no fault; where it cannot, the rules are refused. What else an upstream knows its own messages by does not tell another
+//! upstream anything.
 //!
 //! Checking each peer by itself is enough: a circle through several peers needs at least one of them to hand a
 //! message back to us, and that peer's rules are then at fault.
@@ -25,6 +26,8 @@ pub enum LoopGuard {
     Mark,
     /// Messages sent to the peer are remembered for a moment and recognised by name and payload.
     Fingerprint,
+    /// The peer leaves out the connection that a message came by (Pusher's socket id).
+    OwnConnection,
     /// Nothing: the rules alone must make it impossible.
     #[default]
     None,
@@ -97,7 +100,7 @@ pub enum Conflict {
     },
     /// What goes out comes back in.
     #[error(
-        "{outbound} sends `{example}`, and {inbound} asks the same server for it and would bring it back; this connection cannot mark a message with the gateways it passed (MQTT 5 can: `version = \"5\"`)"
+        "{outbound} sends `{example}`, and {inbound} asks the same server for it and would bring it back; {unguarded}"
     )]
     Return {
         /// The rule that sends.
@@ -106,7 +109,31 @@ pub enum Conflict {
         inbound: Box<RuleRef>,
         /// A name on the peer's side that does it.
         example: String,
+        /// Why nothing cuts it.
+        unguarded: Unguarded,
     },
+}
+
+/// Why nothing at run time keeps a message from coming back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unguarded {
+    /// The connection has no guard at all.
+    NoGuard,
+    /// It comes back by another connection than it went, and one of the two does not carry the mark.
+    OtherConnection,
+}
+
+impl fmt::Display for Unguarded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoGuard => {
+                "this connection cannot mark a message with the gateways it passed (MQTT 5 can: `version = \"5\"`)"
+            }
+            Self::OtherConnection => {
+                "what comes by another connection than it went is known by nothing but the gateways it passed, and not both carry that list (MQTT 5 does: `version = \"5\"`; MQTT 3.1.1 and Pusher do not): use one upstream for both rules, or names that do not overlap"
+            }
+        })
+    }
 }
 
 /// All faults of all upstreams' rules, in order of configuration.
@@ -159,10 +186,12 @@ fn ambiguity(upstream: &str, first: &Rule, second: &Rule) -> Option<Conflict> {
 }
 
 fn returns(sender: &UpstreamRules, receiver: &UpstreamRules, found: &mut Vec<Conflict>) {
-    let guarded = sender.guard != LoopGuard::None && receiver.guard != LoopGuard::None;
-    if guarded {
+    let own = sender.name == receiver.name;
+    let marked = sender.guard == LoopGuard::Mark && receiver.guard == LoopGuard::Mark;
+    if marked || own && sender.guard != LoopGuard::None {
         return;
     }
+    let unguarded = if own { Unguarded::NoGuard } else { Unguarded::OtherConnection };
     for outbound in sender.outbound.iter() {
         for inbound in receiver.inbound.iter() {
             let Some(shared) = intersect(outbound.to().as_str(), inbound.from().as_str()) else { continue };
@@ -172,6 +201,7 @@ fn returns(sender: &UpstreamRules, receiver: &UpstreamRules, found: &mut Vec<Con
                 outbound: refer(&sender.name, outbound),
                 inbound: refer(&receiver.name, inbound),
                 example: shared,
+                unguarded,
             });
         }
     }

@@ -63,7 +63,7 @@ fn what_comes_back_is_refused_unless_the_peer_carries_the_mark() {
     let found = faults(&[("#", "#")], &[("#", "#")]);
     let text = found[0].to_string();
     assert!(text.contains("upstreams[0].out[0]") && text.contains("upstreams[0].in[0]"), "{text}");
-    for guard in [LoopGuard::Mark, LoopGuard::Fingerprint] {
+    for guard in [LoopGuard::Mark, LoopGuard::Fingerprint, LoopGuard::OwnConnection] {
         assert!(analyse(&[upstream("u", guard, &[("#", "#")], &[("#", "#")])]).is_empty());
     }
 }
@@ -77,6 +77,30 @@ fn a_circle_over_two_upstreams_to_one_server_is_found() {
         if outbound.upstream == "writer" && inbound.upstream == "reader"));
     let elsewhere = UpstreamRules { peer: "other:1883".into(), ..writer };
     assert!(analyse(&[reader, elsewhere]).is_empty());
+}
+
+#[test]
+fn what_one_upstream_sends_another_knows_by_the_mark_alone() {
+    use LoopGuard::{Fingerprint, Mark, None, OwnConnection};
+    let pair = |out, into| {
+        analyse(&[upstream("writer", out, &[], &[("x/#", "x/#")]), upstream("reader", into, &[("x/#", "x/#")], &[])])
+    };
+    assert!(pair(Mark, Mark).is_empty());
+    for guards in [
+        (Fingerprint, Fingerprint),
+        (Mark, Fingerprint),
+        (Fingerprint, Mark),
+        (OwnConnection, OwnConnection),
+        (OwnConnection, Mark),
+        (None, Mark),
+    ] {
+        let found = pair(guards.0, guards.1);
+        assert!(
+            matches!(&found[..], [Conflict::Return { unguarded: Unguarded::OtherConnection, .. }]),
+            "{guards:?}: {found:?}"
+        );
+        assert!(found[0].to_string().contains("by another connection"), "{}", found[0]);
+    }
 }
 
 const PATTERN: &str = "([ab]|\\+)(/[ab]){0,2}(/#)?|#";

@@ -20,7 +20,7 @@ mod rule;
 mod template;
 mod treatment;
 
-pub use analysis::{Conflict, LoopGuard, RuleRef, UpstreamRules, analyse};
+pub use analysis::{Conflict, LoopGuard, RuleRef, Unguarded, UpstreamRules, analyse};
 pub use reply::ReplyMap;
 pub use rule::{Direction, Rule, RuleError, RuleOptions, RuleSet};
 pub use template::TemplateError;

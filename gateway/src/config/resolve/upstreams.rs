@@ -97,7 +97,8 @@ fn lower(section: &UpstreamSection, at: &KeyPath, faults: &mut Faults) -> Upstre
             let options = UpstreamOptions::Pusher(config.options.clone());
             // The server leaves our own socket id out: what we publish does not come back, and a fingerprint would take
             // somebody else's equal message for ours.
-            common(config, &schemes, (&config.options.tls, LoopGuard::Mark), (options, section), at, faults)
+            let guard = LoopGuard::OwnConnection;
+            common(config, &schemes, (&config.options.tls, guard), (options, section), at, faults)
         }
     }
 }
@@ -223,9 +224,11 @@ fn treated(
 
 fn for_analysis(upstream: &Upstream) -> UpstreamRules {
     let port = upstream.url.port_or_known_default().map_or_else(String::new, |port| format!(":{port}"));
+    // Apps of one Pusher server have nothing in common.
+    let app = if matches!(upstream.options, UpstreamOptions::Pusher(_)) { upstream.url.path() } else { "" };
     UpstreamRules {
         name: upstream.name.to_string(),
-        peer: format!("{}{port}", upstream.url.host_str().unwrap_or_default()),
+        peer: format!("{}{port}{app}", upstream.url.host_str().unwrap_or_default()),
         guard: upstream.guard,
         inbound: upstream.inbound.clone(),
         outbound: upstream.outbound.clone(),

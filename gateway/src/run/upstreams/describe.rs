@@ -80,6 +80,7 @@ fn describe(entry: &Entry) -> Value {
         "loop_guard": match upstream.guard {
             LoopGuard::Mark => "mark",
             LoopGuard::Fingerprint => "fingerprint",
+            LoopGuard::OwnConnection => "connection",
             LoopGuard::None => "rules",
         },
         "state": status.state.label(),
