@@ -159,7 +159,8 @@ struct Parts {
 
 impl Parts {
     fn new(bus: &Bus, spec: &BridgeSpec) -> Self {
-        let prints = (spec.guard == LoopGuard::Fingerprint).then(|| Arc::new(Mutex::new(Fingerprints::default())));
+        let prints = (spec.guard == LoopGuard::Fingerprint)
+            .then(|| Arc::new(Mutex::new(Fingerprints::new(sources(&spec.inbound)))));
         let replies = ReplyMap::new(spec.inbound.clone(), spec.outbound.clone());
         let workshop =
             |rules: &RuleSet, limits| rules.have_programs().then(|| Workshop::new(spec.name.clone(), limits));
