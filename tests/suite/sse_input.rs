@@ -2,6 +2,7 @@
 
 use ratatosk_tests::Gateway;
 use ratatosk_tests::http::{HttpConn, fetch, query};
+use serde_json::json;
 
 #[tokio::test]
 async fn a_bad_request_is_explained() {
@@ -35,6 +36,11 @@ async fn a_bad_publication_is_explained() {
     let status = post(&long).await.head.status;
     assert!([400, 414, 431].contains(&status), "{status}");
     assert_eq!(fetch(gateway.http, "GET", "/publish?channel=a", &[], b"").await.head.status, 405);
+    for path in ["/sse", "/bayeux", "/publish"] {
+        let refused = fetch(gateway.http, "PUT", path, &[], b"").await;
+        assert_eq!(refused.head.status, 405, "{path}");
+        assert!(refused.head.header("allow").is_some_and(|methods| methods.contains("POST")), "{path}");
+    }
 }
 
 #[tokio::test]
@@ -42,6 +48,29 @@ async fn an_over_long_query_is_414() {
     let gateway = Gateway::start().await;
     let target = format!("/sse{}", query(&[("channel", &"x/".repeat(40_000))]));
     assert_eq!(gateway.get(&target).await.head.status, 414);
+}
+
+#[tokio::test]
+async fn headers_over_the_limit_are_431() {
+    let gateway = Gateway::with("[http]\nmax_header = \"4 KiB\"").await;
+    let get = async |bytes| fetch(gateway.http, "GET", "/", &[("x-padding", &"x".repeat(bytes))], b"").await;
+    assert_eq!(get(3 << 10).await.head.status, 200);
+    get(5 << 10).await.assert_problem(431);
+    // A long name is in the request line, which has a bound of its own.
+    let target = format!("/publish{}", query(&[("channel", &"x".repeat(60_000))]));
+    assert_eq!(fetch(gateway.http, "POST", &target, &[], b"x").await.head.status, 200);
+}
+
+/// `fetch` says `text/plain` of every string, whatever its author meant.
+#[tokio::test]
+async fn json_that_fetch_sends_without_a_type_is_json() {
+    let gateway = Gateway::start().await;
+    let mut watching = gateway.sse(&[("channel", "a")]).await;
+    for (content_type, data) in [("text/plain;charset=UTF-8", json!({"c": 1})), ("text/plain", json!("{\"c\":1}"))] {
+        let headers = [("content-type", content_type)];
+        fetch(gateway.http, "POST", "/publish?channel=a", &headers, b"{\"c\":1}").await;
+        assert_eq!(*watching.message().await.data(), data, "{content_type}");
+    }
 }
 
 #[tokio::test]

@@ -46,11 +46,30 @@ fn check(name: &str) -> Result<(), ChannelError> {
     Ok(())
 }
 
+/// Levels on which only the gateway itself publishes.
+const OWN: [&str; 3] = ["$monitor", "$presence", "$SYS/broker"];
+
+/// Whether only the gateway itself publishes on the channel of a name.
+pub(crate) fn is_own(name: &str) -> bool {
+    name.starts_with('$') && OWN.iter().any(|level| is_below(level, name))
+}
+
+/// Whether a name is a level or below it.
+pub(crate) fn is_below(level: &str, name: &str) -> bool {
+    name.strip_prefix(level).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// The canonical name of a channel. Cloning shares the text.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Channel(Arc<str>);
 
 impl Channel {
+    /// Whether only the gateway itself publishes there: its monitor events, rosters and figures.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        is_own(&self.0)
+    }
+
     /// Checks and takes a name.
     ///
     /// # Errors

@@ -26,7 +26,7 @@ async fn a_burst_in_one_piece_loses_nothing() {
         TreatmentBuilder { transform: Some("[range(100)] | length".into()), ..Default::default() }.build().unwrap();
     let rule = Rule::new("r", Direction::In, "#", "far/#").unwrap().with_treatment(treatment);
     let spec = BridgeSpec { inbound: RuleSet::new([rule]), ..BridgeSpec::new("far", Connector::register("sse")) };
-    let config = SseUpstreamConfig { proxy: Some("off".to_owned()), ..SseUpstreamConfig::default() };
+    let config = SseUpstreamConfig { proxy: Some("off".into()), ..SseUpstreamConfig::default() };
     let client = SseClient::new(&server.url("/s").parse().unwrap(), &config).unwrap();
     let (_handle, _task) = Bridge::spawn(&bus, spec, client);
     let mut stream = server.next().await;

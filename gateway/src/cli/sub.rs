@@ -36,7 +36,7 @@ pub(super) struct Args {
     #[arg(value_name = "URL")]
     url: UpstreamUrl,
     /// Channels in canonical form (a/b/c), with + and # where the protocol has wildcards
-    #[arg(value_name = "CHANNEL", required = true)]
+    #[arg(value_name = "CHANNEL", required = true, value_parser = filter)]
     channels: Vec<String>,
     /// End after this many messages
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -61,6 +61,10 @@ pub(super) struct Args {
     color: ColorChoice,
     #[command(flatten)]
     client: ClientArgs,
+}
+
+fn filter(text: &str) -> Result<String, String> {
+    Filter::new(text).map(|filter| filter.as_str().to_owned()).map_err(|error| error.to_string())
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {

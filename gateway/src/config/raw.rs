@@ -81,7 +81,7 @@ pub struct HttpSection {
     pub cors_origins: Vec<String>,
     /// The largest request body; a larger one is answered with 413.
     pub max_body: Size,
-    /// The largest request line and headers together; larger ones are answered with 431.
+    /// The largest headers of a request; larger ones are answered with 431. A request line has at most 64 KiB, or is answered with 414.
     pub max_header: Size,
     /// How long a client may take to send its request line and headers.
     pub header_timeout: Duration,

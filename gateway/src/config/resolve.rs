@@ -119,12 +119,12 @@ fn check_rest(raw: &RawConfig, faults: &mut Faults) {
         );
     }
     let never_zero = [
-        (KeyPath::keys(["http", "header_timeout"]), raw.http.header_timeout),
-        (KeyPath::keys(["sse", "heartbeat"]), raw.sse.heartbeat),
-        (KeyPath::keys(["sse", "max_lifetime"]), raw.sse.max_lifetime.unwrap_or(raw.sse.heartbeat)),
+        (KeyPath::keys(["http", "header_timeout"]), Some(raw.http.header_timeout)),
+        (KeyPath::keys(["sse", "heartbeat"]), Some(raw.sse.heartbeat)),
+        (KeyPath::keys(["sse", "max_lifetime"]), raw.sse.max_lifetime),
     ];
     for (path, duration) in never_zero {
-        if duration.is_zero() {
+        if duration.is_some_and(|duration| duration.is_zero()) {
             faults.add(path, "this may not be zero", "write a time such as \"15s\"");
         }
     }

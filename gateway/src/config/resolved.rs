@@ -13,7 +13,7 @@ use ratatosk_connector::{
     tls::TlsConfig,
     webhook::CourierConfig,
 };
-use ratatosk_core::rule::ChannelRule;
+use ratatosk_core::{ChannelRule, Filter, HistoryRule, LastValue};
 use ratatosk_mqtt::config::{MqttConfig, MqttUpstreamConfig};
 use ratatosk_otlp::OtlpConfig;
 use ratatosk_pusher::config::{PusherConfig, PusherUpstreamConfig};
@@ -70,6 +70,18 @@ pub struct Resolved {
     pub grace: std::time::Duration,
     /// The configuration as written, all layers merged.
     pub raw: Arc<RawConfig>,
+}
+
+impl Resolved {
+    /// Rules that follow the configured ones: the gateway's own events and figures are not kept unless a rule says so; of its
+    /// figures, the last are shown to a new subscriber.
+    pub fn own_channel_rules(&self) -> impl Iterator<Item = ChannelRule> {
+        let own = [("$monitor/#", LastValue::Off), ("$SYS/#", LastValue::Retained)];
+        own.into_iter().filter_map(|(filter, last_value)| {
+            let matches = Filter::new(filter).ok()?;
+            Some(ChannelRule { matches, history: HistoryRule::OFF, last_value, ..ChannelRule::default() })
+        })
+    }
 }
 
 /// The HTTP listener.

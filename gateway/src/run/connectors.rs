@@ -77,7 +77,7 @@ impl Connectors {
             .merge(mqtt.router("/mqtt", origins.clone()))
             .fallback(no_such_path)
             .method_not_allowed_fallback(bad_method)
-            .layer(from_fn_with_state(Front { origins, max_body: resolved.http.max_body as u64 }, front));
+            .layer(from_fn_with_state(Front::new(resolved, origins), front));
         Ok(Self { router, mqtt, access })
     }
 }
@@ -98,18 +98,43 @@ async fn bad_method(request: Request) -> Problem {
 struct Front {
     origins: Origins,
     max_body: u64,
+    max_header: usize,
 }
 
-/// Answers CORS preflights, and bodies that announce to be too large, before any of them is read.
+impl Front {
+    fn new(resolved: &Resolved, origins: Origins) -> Self {
+        Self { origins, max_body: resolved.http.max_body as u64, max_header: resolved.http.max_header }
+    }
+
+    /// Why a request is refused whatever it asks for.
+    fn fault(&self, request: &Request) -> Option<Problem> {
+        if header_bytes(request) > self.max_header {
+            let detail = format!("the headers of a request have at most {} bytes (`http.max_header`)", self.max_header);
+            let title = "The headers are too large";
+            return Some(Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers-too-large", title, detail));
+        }
+        if http_body::Body::size_hint(request.body()).lower() > self.max_body {
+            let detail = format!("a request body has at most {} bytes (`http.max_body`)", self.max_body);
+            let title = "The request body is too large";
+            return Some(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", title, detail));
+        }
+        None
+    }
+}
+
+/// The headers as they stand in HTTP/1.1. The library that reads them counts the request line with them, which may be long.
+fn header_bytes(request: &Request) -> usize {
+    request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum()
+}
+
+/// Answers CORS preflights, headers that are too large, and bodies that announce to be, before any of them is read.
 async fn front(State(front): State<Front>, request: Request, next: Next) -> Response {
-    let origins = front.origins;
-    if http_body::Body::size_hint(request.body()).lower() > front.max_body {
-        let detail = format!("a request body has at most {} bytes (`http.max_body`)", front.max_body);
-        let title = "The request body is too large";
-        let mut answer = Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", title, detail).into_response();
-        answer.headers_mut().extend(origins.answer(request.headers()));
+    if let Some(fault) = front.fault(&request) {
+        let mut answer = fault.into_response();
+        answer.headers_mut().extend(front.origins.answer(request.headers()));
         return answer;
     }
+    let origins = front.origins;
     let is_preflight =
         request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     if !is_preflight {

@@ -2,20 +2,14 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use ratatosk_core::{ChannelRule, Filter, HistoryRule, LastValue, Rules};
+use ratatosk_core::Rules;
 
 use crate::config::Resolved;
 
-/// The configured rules. The gateway's own events and figures are not kept unless a rule says so; of its figures, the last
-/// are shown to a new subscriber.
+/// The configured rules, and the gateway's own after them.
 pub(super) fn of(resolved: &Resolved) -> Rules {
-    let mut list = resolved.channels.clone();
-    for (own, last_value) in [("$monitor/#", LastValue::Off), ("$SYS/#", LastValue::Retained)] {
-        if let Ok(matches) = Filter::new(own) {
-            list.push(ChannelRule { matches, history: HistoryRule::OFF, last_value, ..ChannelRule::default() });
-        }
-    }
-    Rules::new(list, resolved.fallback_rule.clone())
+    let own = resolved.own_channel_rules();
+    Rules::new(resolved.channels.iter().cloned().chain(own).collect(), resolved.fallback_rule.clone())
 }
 
 /// A name for this life of the sequence: the time in base 36, so that a later one is another.
@@ -34,6 +28,8 @@ pub(super) fn epoch() -> String {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
     use ratatosk_core::Channel;
+
+    use ratatosk_core::{Filter, LastValue};
 
     use super::*;
 

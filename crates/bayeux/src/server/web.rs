@@ -61,7 +61,7 @@ async fn dispatch(mount: &Arc<Mount>, request: Request) -> Response {
         return poll::answer(mount, request).await;
     }
     if request.method() != Method::GET {
-        return refused(StatusCode::METHOD_NOT_ALLOWED, "Bayeux is spoken by GET and POST");
+        return Problem::bad_method("GET, POST", "Bayeux is spoken by GET and POST").into_response();
     }
     if is_upgrade(request.headers()) {
         return if mount.offers(Transport::Websocket) {

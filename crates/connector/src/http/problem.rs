@@ -20,12 +20,14 @@ pub struct Problem {
     pub detail: String,
     /// When it is worth to come again.
     pub retry_after: Option<Duration>,
+    /// The methods there are instead (RFC 9110, section 15.5.6).
+    pub allow: Option<&'static str>,
 }
 
 impl Problem {
     /// A problem of a type.
     pub fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, kind, title, detail: detail.into(), retry_after: None }
+        Self { status, kind, title, detail: detail.into(), retry_after: None, allow: None }
     }
 
     /// A limit stands before the request: 503 where all clients meet it, and 429 (RFC 6585) where this one does.
@@ -37,6 +39,13 @@ impl Problem {
             (StatusCode::TOO_MANY_REQUESTS, "limit", "A limit is reached")
         };
         Self { retry_after: Some(limit.retry_after()), ..Self::new(status, kind, title, limit.to_string()) }
+    }
+
+    /// The path knows other methods: `allow` lists them.
+    #[must_use]
+    pub fn bad_method(allow: &'static str, detail: impl Into<String>) -> Self {
+        let problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, "bad-method", "The method is not allowed", detail);
+        Self { allow: Some(allow), ..problem }
     }
 
     /// The request cannot be understood.
@@ -66,6 +75,9 @@ impl IntoResponse for Problem {
             response
                 .headers_mut()
                 .extend(HeaderValue::from_str(&seconds.to_string()).map(|it| (header::RETRY_AFTER, it)));
+        }
+        if let Some(methods) = self.allow {
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
         }
         response
     }

@@ -6,7 +6,7 @@ use arc_swap::ArcSwapOption;
 
 use super::{Inner, Receipt};
 use crate::{
-    channel::Channel,
+    channel::{self, Channel},
     engine::Stored,
     interest::Matched,
     lane::{Entry, Targets},
@@ -26,23 +26,16 @@ pub(super) struct Route {
     pub(super) stores: bool,
 }
 
-/// Whether a name is a level or below it.
-fn is_below(level: &str, name: &str) -> bool {
-    name.strip_prefix(level).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
 impl Inner {
     /// Whether the connector may not publish there.
     pub(super) fn is_kept_from(&self, connector: Connector, name: &str) -> bool {
-        name.starts_with('$')
-            && (["$monitor", "$presence", "$SYS/broker"].iter().any(|own| is_below(own, name))
-                || self.is_foreign(connector, name))
+        name.starts_with('$') && (channel::is_own(name) || self.is_foreign(connector, name))
     }
 
     /// Whether the name, or all that a filter matches, belongs to another connector.
     pub(super) fn is_foreign(&self, connector: Connector, name: &str) -> bool {
         name.starts_with('$')
-            && self.reserved.load().iter().any(|(level, owner)| *owner != connector && is_below(level, name))
+            && self.reserved.load().iter().any(|(level, owner)| *owner != connector && channel::is_below(level, name))
     }
 
     /// Gives the message its position, keeps it, and puts it into the lanes.

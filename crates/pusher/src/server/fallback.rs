@@ -18,6 +18,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body::Frame;
 use parking_lot::Mutex;
+use ratatosk_connector::http::Problem;
 use ratatosk_core::{EndReason, OutboxLimits};
 use tokio::sync::mpsc;
 
@@ -85,7 +86,7 @@ pub(super) async fn handle(
                 _ => StatusCode::NOT_FOUND.into_response(),
             }
         }
-        _ => StatusCode::METHOD_NOT_ALLOWED.into_response(),
+        _ => Problem::bad_method("POST", "fallbacks are spoken by POST").into_response(),
     };
     response.headers_mut().extend(server.origins().answer(&headers));
     response

@@ -10,7 +10,7 @@ use axum::{
 use bytes::BytesMut;
 use http::{HeaderMap, Method, StatusCode, header, request::Parts};
 use ratatosk_connector::{
-    http::{Permit, Takeover},
+    http::{Permit, Problem, Takeover},
     limits::Guest,
     upstream::hops,
     websocket::{Handshake, HandshakeError},
@@ -117,6 +117,7 @@ fn refuse(error: HandshakeError) -> Response {
         HandshakeError::NotAnUpgrade | HandshakeError::Version => StatusCode::UPGRADE_REQUIRED,
         HandshakeError::Key => StatusCode::BAD_REQUEST,
     };
-    let answer = [(header::UPGRADE, "websocket"), (header::SEC_WEBSOCKET_VERSION, "13")];
-    (status, answer, error.to_string()).into_response()
+    let headers = [(header::UPGRADE, "websocket"), (header::SEC_WEBSOCKET_VERSION, "13")];
+    (headers, Problem::new(status, "websocket", "A WebSocket connection is expected", error.to_string()))
+        .into_response()
 }

@@ -107,7 +107,7 @@ async fn wanted(server: &Server, request: Request) -> Result<Option<Wanted>, Pro
     }
     if parts.method != Method::GET && parts.method != Method::HEAD {
         let detail = format!("a stream is asked for with GET, POST or QUERY, not {}", parts.method);
-        return Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "bad-method", "The method is not allowed", detail));
+        return Err(Problem::bad_method("GET, HEAD, POST, QUERY", detail));
     }
     let wanted = Wanted::read(query, &parts.headers)?;
     Ok((parts.method == Method::GET).then_some(wanted))

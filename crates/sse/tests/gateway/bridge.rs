@@ -18,7 +18,7 @@ fn rules(direction: Direction) -> RuleSet {
 async fn join(near: &Gateway, far: &Gateway) -> BridgeHandle {
     let config = SseUpstreamConfig {
         format: SseUpstreamFormat::Envelope,
-        proxy: Some("off".to_owned()),
+        proxy: Some("off".into()),
         ..SseUpstreamConfig::default()
     };
     let client = SseClient::new(&format!("{}/sse", far.base).parse().unwrap(), &config).unwrap();

@@ -14,11 +14,15 @@ const CONNECTORS: [&str; 5] = ["mqtt", "bayeux", "pusher", "sse", "http"];
 pub(super) fn describe(channel: &Channel, resolved: &Resolved, who: Option<&str>) -> anyhow::Result<String> {
     let config = &resolved.auth.access;
     let mut lines = Vec::new();
+    let everything = if channel.is_own() { "subscribe" } else { "do everything" };
+    if channel.is_own() {
+        lines.push("only the gateway publishes here, whatever rules allow".to_owned());
+    }
     if !config.configured {
-        lines.push("there is no [auth]: everyone may do everything".to_owned());
+        lines.push(format!("there is no [auth]: everyone may {everything}"));
     } else if config.rules.is_empty() {
         let strangers = if config.anonymous { "everyone" } else { "whoever shows valid credentials" };
-        lines.push(format!("there are no auth.rules: {strangers} may do everything"));
+        lines.push(format!("there are no auth.rules: {strangers} may {everything}"));
     }
     for (index, rule) in config.rules.all().iter().enumerate().filter(|(_, rule)| rule.touches(channel)) {
         lines.push(format!("auth.rules[{index}]  {}", of_rule(rule)));

@@ -35,15 +35,20 @@ fn names(channel: &Channel, resolved: &Resolved) -> anyhow::Result<Vec<String>> 
         });
     }
     lines.push(format!("sse     {}?channel={encoded}", resolved.sse.path));
-    lines.push(format!("http    POST /publish?channel={encoded}"));
+    if !channel.is_own() {
+        lines.push(format!("http    POST /publish?channel={encoded}"));
+    }
     Ok(lines)
 }
 
 fn rule(channel: &Channel, resolved: &Resolved) -> String {
     let found = resolved.channels.iter().enumerate().find(|(_, rule)| rule.matches.matches(channel));
-    let (name, rule): (String, &ChannelRule) = match found {
-        Some((index, rule)) => (format!("channels[{index}] (match {:?})", rule.matches.as_str()), rule),
-        None => ("the defaults".to_owned(), &resolved.fallback_rule),
+    let own = || resolved.own_channel_rules().find(|rule| rule.matches.matches(channel));
+    let (name, rule): (String, ChannelRule) = match found {
+        Some((index, rule)) => (format!("channels[{index}] (match {:?})", rule.matches.as_str()), rule.clone()),
+        None => own()
+            .map(|rule| ("the defaults for the gateway's own channels".to_owned(), rule))
+            .unwrap_or_else(|| ("the defaults".to_owned(), resolved.fallback_rule.clone())),
     };
     let history = if rule.history.is_on() {
         format!("history of {} messages, {:?}, {} bytes", rule.history.messages, rule.history.age, rule.history.bytes)
@@ -51,7 +56,7 @@ fn rule(channel: &Channel, resolved: &Resolved) -> String {
         "no history".to_owned()
     };
     let presence = if rule.presence { ", presence" } else { "" };
-    format!("by {name}: {history}, last value {:?}{presence}", rule.last_value).replace("Retained", "retained")
+    format!("by {name}: {history}, last value {}{presence}", format!("{:?}", rule.last_value).to_lowercase())
 }
 
 fn crossings(channel: &Channel, upstream: &Upstream) -> Vec<String> {

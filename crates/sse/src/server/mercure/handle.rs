@@ -23,12 +23,7 @@ pub(super) async fn hub(State(hub): State<Hub>, takeover: Option<Extension<Takeo
         Method::POST => publish(&hub, request).await,
         Method::GET | Method::HEAD => subscribe(&hub, takeover, request, String::new()).await,
         _ if request.method().as_str() == "QUERY" => query(&hub, takeover, request).await,
-        _ => Err(Problem::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "bad-method",
-            "The method is not allowed",
-            "GET or QUERY subscribes, POST publishes",
-        )),
+        _ => Err(Problem::bad_method("GET, HEAD, POST, QUERY", "GET or QUERY subscribes, POST publishes")),
     };
     answer.unwrap_or_else(|problem| refuse_with_challenge(&hub, &headers, problem))
 }
