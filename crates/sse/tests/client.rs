@@ -305,9 +305,28 @@ async fn nothing_is_asked_for_until_somebody_here_wants_it() {
     one.stream("id: 7\ndata: {\"channel\":\"a/x\",\"data\":\"hi\"}\n\n").await;
     assert_eq!(bench.texts(1).await, ["far/x=hi"]);
     bench._session.subscribe(Filter::new("far/y/+").unwrap(), SubscribeOptions::default());
-    let two = server.next().await;
-    assert_eq!(two.request_line(), "GET /sse?channel=a%2Fx&channel=a%2Fy%2F%2B HTTP/1.1");
+    let mut two = server.next().await;
+    assert_eq!(two.request_line(), "GET /sse?channel=a%2Fx&new_channel=a%2Fy%2F%2B HTTP/1.1");
     assert_eq!(two.header("last-event-id"), Some("7"));
+    two.stream("id: 8\ndata: {\"channel\":\"a/y/1\",\"data\":\"hi\"}\n\n").await;
+    assert_eq!(bench.texts(1).await, ["far/y/1=hi"]);
+    drop(two);
+    let mut three = server.next().await;
+    assert_eq!(three.request_line(), "GET /sse?channel=a%2Fx&channel=a%2Fy%2F%2B HTTP/1.1");
+    assert_eq!(three.header("last-event-id"), Some("8"));
+    three.stream("").await;
+    // Who comes when nobody was there begins anew.
+    bench._session.unsubscribe(&Filter::new("far/x").unwrap());
+    bench._session.unsubscribe(&Filter::new("far/y/+").unwrap());
+    let mut rest = Vec::new();
+    let _ = within(tokio::io::AsyncReadExt::read_to_end(&mut three.wire, &mut rest)).await; // it ends, however it does
+    bench._session.subscribe(Filter::new("far/x").unwrap(), SubscribeOptions::default());
+    let mut four = server.next().await;
+    if four.request_line().contains("a%2Fy") {
+        // Between the two.
+        four = server.next().await;
+    }
+    assert_eq!((four.request_line(), four.header("last-event-id")), ("GET /sse?channel=a%2Fx HTTP/1.1", None));
 }
 
 #[tokio::test]

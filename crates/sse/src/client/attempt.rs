@@ -4,20 +4,17 @@ use super::SseClient;
 use super::answer::{self, MAX_PAUSE};
 use super::courier::Courier;
 use super::inbound::{self, Read};
+use super::place::Wanted;
 use super::publish::Sent;
 use crate::proto::parser::{Event, Parser};
 use futures_util::future::join_all;
 use http::HeaderValue;
 use ratatosk_connector::upstream::{Ended, Port, Taken, WantedFilters, hops};
 use ratatosk_core::stats::DropReason;
-use ratatosk_core::{Filter, Qos};
-use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-
-type Wanted = Arc<BTreeMap<Filter, Qos>>;
 
 /// An open stream.
 struct Stream {
@@ -50,6 +47,8 @@ pub(super) async fn run(client: &mut SseClient, port: &mut Port) -> Ended {
     let mut told = false;
     loop {
         let wanted = orders.filters.now();
+        client.place.narrow(&wanted);
+        client.facts.change(|facts| facts.last_event_id = client.place.id().clone());
         let mut stream = match open_unless_told_to_leave(client, &mut orders, &wanted).await {
             Ok(stream) => stream,
             Err(ended) => return ended,
@@ -84,15 +83,17 @@ async fn open(client: &mut SseClient, wanted: &Wanted) -> Result<Stream, Ended> 
     let settings = &client.settings;
     let mut url = settings.url.clone();
     if settings.adds_filters {
-        url.query_pairs_mut().extend_pairs(wanted.keys().map(|filter| ("channel", filter.as_str())));
+        let resumes = !client.place.id().is_empty();
+        let key = |filter| if resumes && !client.place.is_of(filter) { "new_channel" } else { "channel" };
+        url.query_pairs_mut().extend_pairs(wanted.keys().map(|filter| (key(filter), filter.as_str())));
     }
     let mut request = client.http.request(settings.method.clone(), url).headers(settings.headers.clone());
     if let Some(body) = &settings.body {
         request = request.body(body.clone());
     }
-    if !client.cursor.is_empty() {
+    if !client.place.id().is_empty() {
         // UTF-8 as it is, which header values allow.
-        if let Ok(value) = HeaderValue::from_bytes(client.cursor.as_bytes()) {
+        if let Ok(value) = HeaderValue::from_bytes(client.place.id().as_bytes()) {
             request = request.header("last-event-id", value);
         }
     }
@@ -103,7 +104,7 @@ async fn open(client: &mut SseClient, wanted: &Wanted) -> Result<Stream, Ended> 
     answer::judge(response.status(), response.headers())?;
     note(client, &response);
     let passed = response.headers().get(hops::NAME).and_then(|value| value.to_str().ok()).map(hops::parse);
-    let parser = Parser::new(client.settings.limits, &client.cursor);
+    let parser = Parser::new(client.settings.limits, client.place.id());
     Ok(Stream { response, parser, heard: Instant::now(), passed: passed.unwrap_or_default() })
 }
 
@@ -113,7 +114,7 @@ fn note(client: &SseClient, response: &reqwest::Response) {
     };
     let version = if response.version() == http::Version::HTTP_2 { "HTTP/2.0" } else { "HTTP/1.1" };
     let (host, server) = (response.url().host_str().map(str::to_owned), text(http::header::SERVER));
-    tracing::info!(version, host, server, resumes = !client.cursor.is_empty(), "event stream is open");
+    tracing::info!(version, host, server, resumes = !client.place.id().is_empty(), "event stream is open");
     client.facts.change(|facts| {
         facts.http_version = Some(version);
         facts.server = server;
@@ -154,7 +155,7 @@ async fn serve(
             }
             Step::Chunk(Ok(Some(chunk))) => {
                 let stream = stream.as_mut()?;
-                if let Err(ended) = take(client, port, stream, &chunk).await {
+                if let Err(ended) = take(client, port, stream, &held, &chunk).await {
                     return Some(ended);
                 }
             }
@@ -196,7 +197,13 @@ async fn chunk(stream: &mut Option<Stream>, idle: Duration) -> Result<Option<byt
 }
 
 /// Hands the events of a piece to the bus. The place in the stream moves on only when the bus has them for good.
-async fn take(client: &mut SseClient, port: &Port, stream: &mut Stream, chunk: &[u8]) -> Result<(), Ended> {
+async fn take(
+    client: &mut SseClient,
+    port: &Port,
+    stream: &mut Stream,
+    held: &Wanted,
+    chunk: &[u8],
+) -> Result<(), Ended> {
     let mut events: Vec<Event> = Vec::new();
     let result = stream.parser.feed(chunk, &mut |event| events.push(event));
     client.retry = stream.parser.retry().or(client.retry);
@@ -219,10 +226,13 @@ async fn take(client: &mut SseClient, port: &Port, stream: &mut Stream, chunk: &
         }
     }
     join_all(pending).await;
-    client.cursor = stream.parser.last_event_id().clone();
-    let (cursor, retry) = (client.cursor.clone(), client.retry);
+    let id = stream.parser.last_event_id();
+    if count > 0 || id != client.place.id() {
+        client.place.moved(id, held);
+    }
+    let (id, retry) = (id.clone(), client.retry);
     client.facts.change(|facts| {
-        facts.last_event_id = cursor;
+        facts.last_event_id = id;
         facts.retry = retry;
         facts.events += count;
     });

@@ -9,6 +9,7 @@ mod courier;
 mod facts;
 mod http;
 mod inbound;
+mod place;
 mod publish;
 mod rules;
 mod settings;
@@ -19,6 +20,7 @@ pub use rules::{EventRuleError, event_rule};
 pub use settings::SetupError;
 
 use crate::config::SseUpstreamConfig;
+use place::Place;
 use ratatosk_connector::upstream::{ClientSide, Ended, Port};
 use ratatosk_core::Fields;
 use settings::Settings;
@@ -30,7 +32,7 @@ use std::time::Duration;
 pub struct SseClient {
     settings: Arc<Settings>,
     http: reqwest::Client,
-    cursor: Arc<str>,
+    place: Place,
     retry: Option<Duration>,
     facts: Arc<FactsCell>,
 }
@@ -43,8 +45,8 @@ impl SseClient {
     pub fn new(url: &url::Url, config: &SseUpstreamConfig) -> Result<Self, SetupError> {
         let settings = Settings::new(url, config)?;
         let http = http::client(&settings, config)?;
-        let cursor = config.last_event_id.as_deref().unwrap_or_default().into();
-        Ok(Self { settings: Arc::new(settings), http, cursor, retry: None, facts: Arc::default() })
+        let place = Place::configured(config.last_event_id.as_deref().unwrap_or_default());
+        Ok(Self { settings: Arc::new(settings), http, place, retry: None, facts: Arc::default() })
     }
 
     /// Checks the configuration without reading any file.

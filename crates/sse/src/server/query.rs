@@ -16,6 +16,8 @@ pub(super) const MAX_QUERY: usize = 16 << 10;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Wanted {
     pub(super) filters: Vec<Filter>,
+    /// Those of them that are not resumed, because the reader did not follow them before.
+    pub(super) new: Vec<Filter>,
     pub(super) style: Style,
     /// The cursor, as the client sent it.
     pub(super) resume: Option<String>,
@@ -35,6 +37,7 @@ impl Wanted {
     pub(super) fn read(parameters: &str, headers: &HeaderMap) -> Result<Self, Problem> {
         let mut wanted = Self {
             filters: Vec::new(),
+            new: Vec::new(),
             style: Style::default(),
             resume: None,
             from_earliest: false,
@@ -58,7 +61,15 @@ impl Wanted {
 
     fn set(&mut self, name: &str, value: &str) -> Result<(), Problem> {
         match name {
-            "channel" => self.add_filter(value)?,
+            "channel" => {
+                let filter = self.add_filter(value)?;
+                self.new.retain(|new| *new != filter);
+            }
+            "new_channel" => {
+                let before = self.filters.len();
+                let filter = self.add_filter(value)?;
+                self.new.extend((self.filters.len() > before).then_some(filter));
+            }
             "format" => {
                 self.style.format = choice(name, value, [("envelope", Format::Envelope), ("raw", Format::Raw)])?
             }
@@ -75,19 +86,24 @@ impl Wanted {
         Ok(())
     }
 
-    fn add_filter(&mut self, text: &str) -> Result<(), Problem> {
+    fn add_filter(&mut self, text: &str) -> Result<Filter, Problem> {
         let filter = Filter::new(text).map_err(|error| {
             Problem::bad_request("bad-filter", "The filter is not valid", format!("{text:?}: {error}"))
         })?;
         if self.filters.contains(&filter) {
-            return Ok(());
+            return Ok(filter);
         }
         if self.filters.len() == MAX_FILTERS {
             let detail = format!("a stream follows at most {MAX_FILTERS} filters; use wildcards");
             return Err(Problem::bad_request("too-many-filters", "The request names too many filters", detail));
         }
-        self.filters.push(filter);
-        Ok(())
+        self.filters.push(filter.clone());
+        Ok(filter)
+    }
+
+    /// What the cursor speaks of.
+    pub(super) fn resumed(&self) -> Vec<Filter> {
+        self.filters.iter().filter(|filter| !self.new.contains(filter)).cloned().collect()
     }
 }
 
@@ -142,6 +158,18 @@ mod tests {
         assert_eq!((wanted.style.format, wanted.resume.as_deref()), (Format::Raw, Some("e.1")));
         headers.insert("last-event-id", http::HeaderValue::from_static("e.9"));
         assert_eq!(Wanted::read(query, &headers).unwrap().resume.as_deref(), Some("e.9"));
+    }
+
+    #[test]
+    fn a_new_channel_is_not_resumed() {
+        let wanted = Wanted::read("new_channel=a&channel=b&new_channel=b&new_channel=c&channel=c", &HeaderMap::new());
+        let wanted = wanted.unwrap();
+        let names = |filters: &[Filter]| filters.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(
+            (names(&wanted.filters), names(&wanted.new)),
+            (vec!["a".into(), "b".into(), "c".into()], vec!["a".into()])
+        );
+        assert_eq!(names(&wanted.resumed()), ["b", "c"]);
     }
 
     #[test]

@@ -117,8 +117,9 @@ impl Server {
             None => None,
         };
         let replay = replay.unwrap_or_default();
-        if !replay.recovered && wanted.last_values {
-            self.show_last_values(wanted, cut, &replay, &mut head).await;
+        if wanted.last_values {
+            let lacking = if replay.recovered { &wanted.new } else { &wanted.filters };
+            self.show_last_values(lacking, wanted.style, (cut, &replay), &mut head).await;
         }
         let mut tail = BytesMut::new();
         encode_cursor(&mut tail, &self.0.bus.position(cut).to_string());
@@ -128,9 +129,10 @@ impl Server {
     async fn resume(&self, requested: &str, wanted: &Wanted, cut: u64, head: &mut BytesMut) -> Replay {
         let bus = &self.0.bus;
         let cursor = requested.parse::<Position>();
+        let filters = wanted.resumed();
         let replay = match &cursor {
-            Ok(cursor) => bus.replay(&wanted.filters, cursor, cut).await,
-            Err(_) if requested == EARLIEST => bus.replay_all(&wanted.filters, cut).await,
+            Ok(cursor) => bus.replay(&filters, cursor, cut).await,
+            Err(_) if requested == EARLIEST => bus.replay_all(&filters, cut).await,
             Err(_) => Ok(Replay::default()),
         };
         let replay = replay.unwrap_or_else(|error| {
@@ -159,10 +161,16 @@ impl Server {
     }
 
     /// A subscriber that has not everything is shown what is kept of each channel, older than what is replayed.
-    async fn show_last_values(&self, wanted: &Wanted, cut: u64, replay: &Replay, head: &mut BytesMut) {
+    async fn show_last_values(
+        &self,
+        filters: &[Filter],
+        style: Style,
+        (cut, replay): (u64, &Replay),
+        head: &mut BytesMut,
+    ) {
         let replayed: HashSet<u64> = replay.messages.iter().map(|message| message.seq).collect();
         let mut shown = std::collections::BTreeMap::new();
-        for filter in &wanted.filters {
+        for filter in filters {
             match self.0.bus.last_values(filter).await {
                 Ok(values) => shown.extend(values.into_iter().map(|message| (message.seq, message))),
                 Err(error) => tracing::error!(%error, "last values could not be read"),
@@ -175,7 +183,7 @@ impl Server {
         let before = head.len();
         // A value that came after the cut is on its way as a live message.
         for message in shown.values().filter(|message| message.seq <= cut && !replayed.contains(&message.seq)) {
-            head.extend_from_slice(&wanted.style.encode_last_value(epoch, message, &cursor));
+            head.extend_from_slice(&style.encode_last_value(epoch, message, &cursor));
             count += 1;
         }
         self.0.bus.stats().delivered(self.0.connector, count, (head.len() - before) as u64);

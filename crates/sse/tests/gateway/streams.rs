@@ -129,6 +129,27 @@ async fn a_stream_resumes_over_any_mix_of_filters() {
 }
 
 #[tokio::test]
+async fn a_channel_that_joins_a_resumed_stream_begins_with_its_last_value() {
+    let gateway = plain().await;
+    let mut first = Reader::open(gateway.stream("channel=a")).await;
+    gateway.put("a", "1");
+    first.datas(1).await;
+    let cursor = first.last_event_id().to_owned();
+    gateway.put("b", "old");
+    gateway.retain("b", "kept");
+    gateway.put("b", "old");
+    gateway.put("a", "2");
+    let request = gateway.stream("channel=a&new_channel=b").header("last-event-id", &cursor);
+    let mut again = Reader::open(request).await;
+    let resume = envelope(&again.next().await.unwrap());
+    assert_eq!((&resume["recovered"], &resume["replayed"]), (&true.into(), &1.into()));
+    let (kept, missed) = (envelope(&again.next().await.unwrap()), envelope(&again.next().await.unwrap()));
+    assert_eq!((&kept["data"], &kept["retained"], &missed["data"]), (&"kept".into(), &true.into(), &2.into()));
+    gateway.put("b", "live");
+    assert_eq!(envelope(&again.next().await.unwrap())["data"], "live");
+}
+
+#[tokio::test]
 async fn a_stream_cut_before_its_first_message_keeps_its_place() {
     let gateway = plain().await;
     gateway.put("a", "before");
