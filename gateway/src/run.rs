@@ -1,6 +1,6 @@
 //! Running a gateway as a process: signals start its end and read its configuration again.
 
-use std::process::ExitCode;
+use std::{io::IsTerminal as _, process::ExitCode};
 
 use anyhow::Context as _;
 use ratatosk_core::MonitorEvent;
@@ -118,8 +118,8 @@ impl Signals {
     async fn next(&mut self) -> Wish {
         tokio::select! {
             _ = self.term.recv() => Wish::Stop { quickly: false },
-            // Somebody at a terminal: no load balancer waits to be told.
-            _ = self.interrupt.recv() => Wish::Stop { quickly: true },
+            // Who presses Ctrl+C has no load balancer that needs time to look elsewhere.
+            _ = self.interrupt.recv() => Wish::Stop { quickly: std::io::stderr().is_terminal() },
             _ = self.hangup.recv() => Wish::Reload,
         }
     }

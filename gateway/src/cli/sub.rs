@@ -11,6 +11,7 @@ use ratatosk::{
     core::{Connector, Filter, Qos, SessionConfig, SubscribeOptions},
 };
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::{
     paint::ColorChoice,
@@ -67,6 +68,18 @@ fn filter(text: &str) -> Result<String, String> {
     Filter::new(text).map(|filter| filter.as_str().to_owned()).map_err(|error| error.to_string())
 }
 
+/// Ctrl+C, or a supervisor's SIGTERM.
+fn interruption() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut term = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = term.recv() => {}
+        }
+    })
+}
+
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let Some(upstream) = resolve(args)? else { return Ok(ExitCode::FAILURE) };
     args.client.log()?;
@@ -94,7 +107,7 @@ async fn follow(args: &Args, upstream: &Upstream) -> anyhow::Result<ExitCode> {
     })?;
     let mut teller = Teller::new(args.url.shown(), args.client.quiet());
     let filters = wanted(upstream);
-    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
+    let mut interrupted = std::pin::pin!(interruption()?);
     let mut late = std::pin::pin!(sleep_for(args.timeout));
     let ended = loop {
         tokio::select! {
@@ -111,7 +124,7 @@ async fn follow(args: &Args, upstream: &Upstream) -> anyhow::Result<ExitCode> {
                 break Err(anyhow::anyhow!("{} will not have us: {reason}", args.url.shown()));
             }
             end = &mut done => break end.unwrap_or(Ok(())).map_err(Into::into),
-            _ = &mut interrupted => break Ok(()),
+            () = &mut interrupted => break Ok(()),
             () = &mut late => break match args.count {
                 Some(count) => Err(anyhow::anyhow!("time is up before {count} messages had come")),
                 None => Ok(()),
