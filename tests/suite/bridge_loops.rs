@@ -94,6 +94,13 @@ async fn two_takers(kind: &str) {
     carries_once(kind, gateways).await;
 }
 
+/// Each side joins the other and carries both directions: every message has two ways across.
+async fn two_bridges(kind: &str) {
+    let rules = format!("{IN}{OUT}");
+    let gateways = pair(kind, &rules, &rules).await;
+    carries_once(kind, gateways).await;
+}
+
 macro_rules! shapes {
     ($($kind:ident)*) => {
         $(mod $kind {
@@ -116,3 +123,10 @@ macro_rules! shapes {
 }
 
 shapes! { mqtt sse bayeux pusher }
+
+#[tokio::test]
+async fn two_that_join_each_other_carry_everything_once() {
+    for kind in ["mqtt", "bayeux", "sse"] {
+        two_bridges(kind).await;
+    }
+}

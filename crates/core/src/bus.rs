@@ -31,6 +31,7 @@ use crate::{
     trace::Tracer,
 };
 
+mod copies;
 mod interest;
 mod paced;
 mod relief;
@@ -40,6 +41,7 @@ mod share;
 mod traced;
 mod view;
 
+use copies::Copies;
 pub use relief::Relief;
 use route::Route;
 pub use sessions::SessionQuery;
@@ -65,7 +67,7 @@ pub struct BusConfig {
 /// A message was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
-    /// It passed this gateway before, or too many others.
+    /// It passed this gateway before, or too many others, or has come here by another way.
     #[error("the message has passed this gateway already")]
     Loop,
     /// Only the gateway itself publishes below `$monitor`, `$presence` and `$SYS/broker`, and only its owner below a prefix
@@ -120,6 +122,7 @@ struct Inner {
     held: AtomicBool,
     released: tokio::sync::Notify,
     pacing: Pacing,
+    copies: Mutex<Copies>,
 }
 
 /// What a bus needs to have run.
@@ -168,6 +171,7 @@ impl Bus {
             held: AtomicBool::new(false),
             released: tokio::sync::Notify::new(),
             pacing: Pacing::default(),
+            copies: Mutex::default(),
         };
         let bus = Self(Arc::new(inner));
         tasks.push(Box::pin(presence::tell(bus.clone())));
@@ -197,7 +201,7 @@ impl Bus {
     pub fn publish(&self, mut publication: Publication) -> Result<Receipt, PublishError> {
         let inner = &*self.0;
         let (connector, bytes) = (publication.origin.connector, publication.payload.len());
-        if publication.origin.has_passed(&inner.gateway_id) {
+        if publication.origin.has_passed(&inner.gateway_id) || inner.is_copy(&publication) {
             inner.stats.dropped(connector, DropReason::Loop, 1);
             return Err(PublishError::Loop);
         }

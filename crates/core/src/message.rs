@@ -14,7 +14,7 @@ pub use crate::message::{
     form::Form,
     kind::Kind,
     losses::Fields,
-    origin::{MAX_HOPS, Origin},
+    origin::{MAX_HOPS, NAMED, Origin, gateway_of},
     record::RecordError,
 };
 use crate::{channel::Channel, trace::Span};

@@ -94,7 +94,7 @@ pub(super) fn publication(outbound: &Outbound, id: u64, client_id: &str, gateway
         ext.push(b',');
     }
     ext.extend(format!("\"{}\":", hops::NAME).into_bytes());
-    string(&hops::with_this(&message.origin, gateway_id), &mut ext);
+    string(&hops::with_this(message, gateway_id), &mut ext);
     write_fields(&message.payload, message.kind(), binary.as_ref(), &String::from_utf8_lossy(&ext), out);
     out.push(b'}');
 }

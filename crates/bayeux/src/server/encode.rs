@@ -95,7 +95,7 @@ impl Encoder {
                 out.push(b',');
             }
             out.extend(format!("\"replay\":\"{}.{}\",\"{}\":", self.epoch, message.seq, hops::NAME).into_bytes());
-            string(&hops::with_this(&message.origin, &self.gateway), &mut out);
+            string(&hops::with_this(message, &self.gateway), &mut out);
         }
         String::from_utf8(out).unwrap_or_default()
     }

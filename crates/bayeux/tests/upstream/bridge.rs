@@ -21,7 +21,7 @@ async fn crosses_both_ways(scheme: &str, options: Value) {
         publish(&near, "ours/x", payload);
         let message = there.next().await;
         assert_eq!((message.channel.as_str(), &message.payload[..]), ("arrived/x", payload));
-        assert_eq!(message.origin.hops.last(), Some(near.gateway_id()));
+        assert_eq!(message.origin.neighbour(), Some(&**near.gateway_id()));
     }
     publish(&far, "theirs", b"the parent too");
     assert_eq!(here.next().await.channel.as_str(), "from");

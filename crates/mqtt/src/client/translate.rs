@@ -63,7 +63,7 @@ pub(super) fn outbound(out: &Outbound, gateway_id: &str, can: Abilities, now: In
 fn add_properties(properties: &mut PublishProperties, out: &Outbound, gateway_id: &str, now: Instant) {
     properties.message_expiry = out.message.remaining(now).map(seconds);
     properties.response_topic = out.reply_to.as_ref().map(|channel| ByteString::from(&*names::topic(channel)));
-    properties.user_properties.push((hops::NAME.into(), hops::with_this(&out.message.origin, gateway_id).into()));
+    properties.user_properties.push((hops::NAME.into(), hops::with_this(&out.message, gateway_id).into()));
 }
 
 /// Whole seconds, rounded up: a message with half a second left is not expired yet.

@@ -204,7 +204,7 @@ impl State {
             shared.bus.stats().dropped(*CONNECTOR, DropReason::Loop, 1);
             return None;
         }
-        let mark = hops::with_this(&message.origin, shared.bus.gateway_id());
+        let mark = hops::with_this(message, shared.bus.gateway_id());
         Some(Arc::new(message.with_property(hops::NAME, &mark)))
     }
 

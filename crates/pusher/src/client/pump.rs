@@ -97,7 +97,8 @@ impl Link<'_> {
         };
         // The server leaves this connection out: what we send does not come back.
         let socket_id = Some(self.socket_id.clone());
-        let hops = hops::with_this(&outbound.message.origin, self.port.gateway_id());
+        // Of the gateways alone: events with the same list go in one request.
+        let hops = hops::path(&outbound.message.origin, self.port.gateway_id());
         self.sending.events.push((outbound.token, Event { name: event, channel, data, socket_id, hops }));
     }
 

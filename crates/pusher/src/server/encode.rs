@@ -59,7 +59,7 @@ impl EventFrame {
         let user = user.filter(|_| from_client && present);
         let text = frame::event(&channel, event, &data(message, from_client), user);
         Some(match &self.mark {
-            Some(gateway_id) => frame::with_member(text, hops::NAME, &hops::with_this(&message.origin, gateway_id)),
+            Some(gateway_id) => frame::with_member(text, hops::NAME, &hops::with_this(message, gateway_id)),
             None => text,
         })
     }

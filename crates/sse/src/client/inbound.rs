@@ -7,7 +7,7 @@ use crate::mapping;
 use crate::proto::parser::Event;
 use base64::Engine as _;
 use bytes::Bytes;
-use ratatosk_connector::upstream::Inbound;
+use ratatosk_connector::upstream::{Inbound, hops};
 use ratatosk_core::Channel;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -28,26 +28,23 @@ pub(super) enum Read {
 /// Reads an event; `passed` names the gateway that sent it, if it said so.
 pub(super) fn read(settings: &Settings, event: Event, passed: &[Arc<str>]) -> Read {
     let inbound = match settings.format {
-        SseUpstreamFormat::Event => plain(&settings.channel, event),
+        SseUpstreamFormat::Event => plain(&settings.channel, event, passed),
         SseUpstreamFormat::Envelope => match notice(&event) {
             Some(missing) => return Read::Notice(missing),
-            None => envelope(&event.data),
+            None => envelope(&event.data, passed),
         },
     };
     match inbound {
-        Some(mut inbound) => {
-            inbound.hops.extend_from_slice(passed);
-            Read::Message(Box::new(inbound))
-        }
+        Some(inbound) => Read::Message(Box::new(inbound)),
         None => Read::Unusable,
     }
 }
 
-fn plain(channel: &Template, event: Event) -> Option<Inbound> {
+fn plain(channel: &Template, event: Event, passed: &[Arc<str>]) -> Option<Inbound> {
     let name = channel.fill(|_, out| out.extend_from_slice(event.event_type().as_bytes()));
     let channel = Channel::new(String::from_utf8(name).ok()?).ok()?;
     let (payload, extras) = mapping::inbound(event);
-    Some(Inbound { extras, ..Inbound::new(channel, payload) })
+    Some(Inbound { extras, hops: passed.to_vec(), ..Inbound::new(channel, payload) })
 }
 
 /// The far gateway speaks of the stream itself.
@@ -68,6 +65,8 @@ fn notice(event: &Event) -> Option<bool> {
 #[derive(Deserialize)]
 struct Envelope<'a> {
     channel: String,
+    #[serde(default)]
+    id: Option<String>,
     #[serde(borrow)]
     data: &'a RawValue,
     #[serde(default)]
@@ -94,13 +93,19 @@ struct Envelope<'a> {
     hops: Vec<Arc<str>>,
 }
 
-fn envelope(text: &str) -> Option<Inbound> {
+fn envelope(text: &str, passed: &[Arc<str>]) -> Option<Inbound> {
     let envelope: Envelope<'_> = serde_json::from_str(text).ok()?;
     let payload = payload(envelope.data.get(), envelope.encoding.as_deref())?;
     let mut inbound = Inbound::new(Channel::new(envelope.channel).ok()?, payload);
     inbound.retain = envelope.retained || envelope.retain;
     inbound.expiry = envelope.expires.map(|at| left(at, envelope.time));
+    let position = envelope.id.and_then(|id| id.rsplit_once('.')?.1.parse().ok());
     inbound.hops = envelope.hops;
+    match (passed, position) {
+        // It began over there: the gateway names it by its position, as its mark would.
+        ([far], Some(seq)) if inbound.hops.is_empty() => inbound.hops.push(hops::named(far, seq).into()),
+        _ => inbound.hops.extend_from_slice(passed),
+    }
     let extras = ratatosk_core::message::Extras {
         content_type: envelope.content_type,
         event: envelope.event,
@@ -188,6 +193,7 @@ mod tests {
             assert_eq!((inbound.channel.as_str(), &inbound.payload[..]), ("a/b", want), "{data}");
             assert!(inbound.extras.is_none() && inbound.hops == ["gw".into()]);
         }
+        assert_eq!(read_one(r#"{"channel":"a","id":"e.17","data":1}"#).hops, ["gw;17".into()]);
         let full = read_one(
             r#"{"channel":"a","id":"e.1","time":1,"data":"x","event":"E","user":"u","content_type":"t/x","reply_to":"r",
                "correlation":"AQI=","retained":true,"properties":[["k","1"],["k","2"]],"hops":["one"],"future":{}}"#,

@@ -95,7 +95,7 @@ fn request(
         request = request.header(header::CONTENT_TYPE, kind);
     }
     if publish.preset == SsePublishPreset::Ratatosk {
-        request = request.header(hops::NAME, hops::with_this(&message.origin, gateway_id));
+        request = request.header(hops::NAME, hops::with_this(message, gateway_id));
         for (name, value) in message.properties().iter().filter(|(name, _)| trace::HEADERS.contains(&&**name)) {
             request = match HeaderValue::from_str(value) {
                 Ok(value) => request.header(&**name, value),
