@@ -249,7 +249,7 @@ impl Attempt<'_> {
                 if ok {
                     self.port.done(token);
                 } else {
-                    tracing::warn!(upstream = %self.port.upstream(), error = %reply.error(), "publication refused");
+                    tracing::debug!(upstream = %self.port.upstream(), error = %reply.error(), "publication refused");
                     self.port.failed(token, DropReason::Denied);
                 }
                 Ok(())
