@@ -1,6 +1,7 @@
 //! The bus: where every connector's messages meet.
 
 use std::{
+    cell::RefCell,
     fmt,
     future::Future,
     hash::RandomState,
@@ -13,7 +14,7 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, ReentrantMutex, RwLock};
 
 use crate::{
     channel::{Channel, Filter},
@@ -122,7 +123,8 @@ struct Inner {
     held: AtomicBool,
     released: tokio::sync::Notify,
     pacing: Pacing,
-    copies: Mutex<Copies>,
+    /// Reentrant, because a monitor handler may publish while a message is given its place.
+    copies: ReentrantMutex<RefCell<Copies>>,
 }
 
 /// What a bus needs to have run.
@@ -171,7 +173,7 @@ impl Bus {
             held: AtomicBool::new(false),
             released: tokio::sync::Notify::new(),
             pacing: Pacing::default(),
-            copies: Mutex::default(),
+            copies: ReentrantMutex::default(),
         };
         let bus = Self(Arc::new(inner));
         tasks.push(Box::pin(presence::tell(bus.clone())));
@@ -201,7 +203,11 @@ impl Bus {
     pub fn publish(&self, mut publication: Publication) -> Result<Receipt, PublishError> {
         let inner = &*self.0;
         let (connector, bytes) = (publication.origin.connector, publication.payload.len());
-        if publication.origin.has_passed(&inner.gateway_id) || inner.is_copy(&publication) {
+        // Held until the message has its place: what came later by another way must not overtake it.
+        let copies = publication.origin.named().is_some().then(|| inner.copies.lock());
+        if publication.origin.has_passed(&inner.gateway_id)
+            || copies.as_ref().is_some_and(|copies| copies.borrow_mut().is_copy(&publication))
+        {
             inner.stats.dropped(connector, DropReason::Loop, 1);
             return Err(PublishError::Loop);
         }

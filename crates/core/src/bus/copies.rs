@@ -5,7 +5,6 @@ use std::{
     hash::{BuildHasher, RandomState},
 };
 
-use super::Inner;
 use crate::message::Publication;
 
 /// The most messages remembered; the oldest is forgotten first. An entry takes some 50 bytes.
@@ -18,13 +17,6 @@ pub(super) struct Copies {
     /// By message: the way that brought it first.
     seen: HashMap<u64, u64>,
     order: VecDeque<u64>,
-}
-
-impl Inner {
-    /// Whether another way has brought the message before.
-    pub(super) fn is_copy(&self, publication: &Publication) -> bool {
-        publication.origin.named().is_some() && self.copies.lock().is_copy(publication)
-    }
 }
 
 impl Copies {
