@@ -70,7 +70,7 @@ async fn one_bridge_carries_everything_both_ways_once() {
     }
 }
 
-/// Each side joins the other: there are two ways from each to the other, and messages end on both.
+/// Each side joins the other: there are two ways from each to the other, and each message is taken by one of them.
 #[tokio::test]
 async fn two_bridges_between_the_same_gateways_do_not_storm() {
     let there = Gateway::start().await;
@@ -82,12 +82,7 @@ async fn two_bridges_between_the_same_gateways_do_not_storm() {
     let mut seen_there = there.sse(&[("channel", "to/#")]).await;
     publish_and_end(&here, "to/there").await;
     assert_eq!(until_end(&mut seen_here).await, numbers(), "its own messages once, and none of them from there");
-    // Both bridges bring them, each in order.
-    let mut arrived = until_end(&mut seen_there).await;
-    arrived.extend(until_end(&mut seen_there).await);
-    for number in numbers() {
-        assert_eq!(arrived.iter().filter(|payload| **payload == number).count(), 2, "{number}");
-    }
+    assert_eq!(until_end(&mut seen_there).await, numbers(), "both bridges bring them, and one copy is taken");
     // What circulates would still be counted: nothing more comes before the next message.
     let mut next_here = Subscriber::start(here.mqtt().await.port(), "to/#", &["-q", "1"]).await;
     there.publish("to/here", "next").await;

@@ -8,7 +8,7 @@
 //! A program sees nothing of the process: no environment, no files, no modules, no `halt`, and `debug` writes nothing.
 //!
 //! How a run is stopped: the interpreter asks for its table of terms before each term that it evaluates. Our table counts that
-//! as a step, and once the budget is spent it unwinds the thread's stack up to the run's beginning ([`Budget`]).
+//! as a step, and once the budget is spent it unwinds the thread's stack up to the run's beginning (`Budget`).
 
 mod budget;
 mod compile;

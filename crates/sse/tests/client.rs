@@ -416,7 +416,8 @@ async fn the_mercure_preset_is_a_form_and_the_ratatosk_preset_a_mark() {
     gateway.publish(message("out/a/b", b"{}").retained(true));
     let one = server.next().await;
     assert_eq!(one.request_line(), "POST /publish?channel=a%2Fb&retain=true HTTP/1.1");
-    assert_eq!(one.header("ratatosk-hops"), Some(&**gateway.bus.gateway_id()));
+    let named = format!("{};1", gateway.bus.gateway_id());
+    assert_eq!(one.header("ratatosk-hops"), Some(&*named), "the gateway, and its first message");
     assert_eq!((one.header("content-type"), &one.body[..]), (Some("application/json"), &b"{}"[..]));
 }
 

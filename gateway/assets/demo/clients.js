@@ -18,6 +18,8 @@ export function makeClients (settings) {
 }
 
 function eventSource ({ root, sse, fleet }, said) {
+  // An id is EPOCH.SEQ; the demo lives in one epoch.
+  const place = id => Number(id.split('.')[1])
   const monitor = '$monitor/received_message/+'
   return {
     id: 'eventsource', name: 'EventSource', version: 'built in', protocol: 'SSE',
@@ -30,9 +32,9 @@ function eventSource ({ root, sse, fleet }, said) {
       source.onmessage = event => {
         const message = JSON.parse(event.data)
         // The envelope's own id, because a frame's `id` says where to resume from.
-        const seq = Number(message.id.split('.')[1])
+        const seq = place(message.id)
         if (!message.channel.startsWith('$monitor/')) return hear(message.channel, message.channel, message.data, seq)
-        tell(message.data.message_id, message.channel.split('/')[2], message.data.client_id)
+        tell(place(message.data.message_id), message.channel.split('/')[2], message.data.client_id)
       }
     },
     async publish (message) {
