@@ -36,7 +36,8 @@ pub(super) async fn handle(State(server): State<Server>, request: Request) -> Re
     let headers = request.headers().clone();
     match publish(&server, request).await {
         Ok(id) => {
-            let body = format!("{}\n", serde_json::json!({ "id": id }));
+            // None waits for its channel's turn: it has no place yet.
+            let body = id.map_or_else(|| "{\"id\":null}\n".to_owned(), |id| format!("{{\"id\":\"{id}\"}}\n"));
             let mut answer = (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], body).into_response();
             answer.headers_mut().extend(server.0.origins.answer(&headers));
             answer
