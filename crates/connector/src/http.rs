@@ -22,3 +22,4 @@ mod problem;
 mod rewound;
 mod takeover;
 mod trace;
+mod unread;

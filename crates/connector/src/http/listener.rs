@@ -22,6 +22,7 @@ use super::{
     forwarded::TrustedProxies,
     rewound::{Bare, Rewound},
     takeover::{Resume, Taken, Takeover},
+    unread::Unread,
 };
 use crate::{
     lifecycle::Lifecycle,
@@ -180,7 +181,8 @@ impl Shared {
         let service = service_fn(move |mut request: Request<Incoming>| {
             name_host(&mut request);
             shared.introduce(&mut request, remote, &permit);
-            shared.router.clone().oneshot(request.map(axum::body::Body::new))
+            let readable = |body| axum::body::Body::new(Unread::new(body, shared.life.clone()));
+            shared.router.clone().oneshot(request.map(readable))
         });
         let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
         builder.timer(TokioTimer::new()).max_concurrent_streams(1000).keep_alive_interval(Duration::from_secs(30));
