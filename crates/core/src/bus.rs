@@ -8,7 +8,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Instant, SystemTime},
 };
@@ -16,6 +16,7 @@ use std::{
 use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::{Mutex, ReentrantMutex, RwLock};
 
+use self::allowance::Allowance;
 use crate::{
     channel::{Channel, Filter},
     engine::{Engine, EngineError, Replay, Stored},
@@ -32,6 +33,7 @@ use crate::{
     trace::Tracer,
 };
 
+mod allowance;
 mod copies;
 mod interest;
 mod paced;
@@ -119,9 +121,7 @@ struct Inner {
     next_session: AtomicU64,
     interest_watch: tokio::sync::watch::Sender<u64>,
     tracer: OnceLock<Arc<dyn Tracer>>,
-    /// Publishers wait: memory is short.
-    held: AtomicBool,
-    released: tokio::sync::Notify,
+    allowance: Allowance,
     pacing: Pacing,
     /// Reentrant, because a monitor handler may publish while a message is given its place.
     copies: ReentrantMutex<RefCell<Copies>>,
@@ -170,8 +170,7 @@ impl Bus {
             next_session: AtomicU64::new(1),
             interest_watch: tokio::sync::watch::Sender::new(0),
             tracer: OnceLock::new(),
-            held: AtomicBool::new(false),
-            released: tokio::sync::Notify::new(),
+            allowance: Allowance::default(),
             pacing: Pacing::default(),
             copies: ReentrantMutex::default(),
         };
@@ -235,8 +234,8 @@ impl Bus {
     /// Waits while the fan-out is behind, or memory is short. This is how a publisher that is too fast is slowed down, by not
     /// being read.
     pub async fn admission(&self) {
-        if self.0.held.load(Ordering::Relaxed) {
-            self.released().await;
+        if self.0.allowance.is_spent() {
+            self.0.allowance.granted().await;
         }
         for lane in &self.0.lanes {
             if lane.is_behind() {
@@ -332,7 +331,7 @@ impl Bus {
     /// Ends the lanes once they are empty.
     pub fn close(&self) {
         self.0.presence.news.close();
-        self.hold(false);
+        self.allow(None);
         self.0.pacing.close().into_iter().for_each(|publication| self.publish_now(publication));
         self.0.lanes.iter().for_each(|lane| lane.close());
     }

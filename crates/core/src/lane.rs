@@ -62,6 +62,10 @@ impl Targets {
         let any_no_local = list.iter().any(|target| target.grant.no_local);
         Self { list, any_no_local, per_connector }
     }
+
+    pub(crate) fn len(&self) -> usize {
+        self.list.len()
+    }
 }
 
 #[derive(Debug)]

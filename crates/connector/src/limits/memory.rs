@@ -1,8 +1,8 @@
 //! Memory: measured against a ceiling, and what is done before it is reached.
 //!
 //! From 75 % of the ceiling new sessions are refused, and the subscribers with the longest queues meet the policy of their
-//! outbox until less is taken. From 88 % publishers wait too, so that nothing grows while room is made. Clients that
-//! keep up notice nothing.
+//! outbox until less is taken. From 88 % publishers wait too, so that nothing grows while room is made, and what they may add from
+//! one look to the next is a part of what is left. Clients that keep up notice nothing.
 
 use std::{
     sync::atomic::{AtomicU8, Ordering},
@@ -28,6 +28,10 @@ const CALM: Duration = Duration::from_millis(100);
 const ALERT: Duration = Duration::from_millis(10);
 /// See [`CALM`].
 const SETTLE: Duration = Duration::from_millis(50);
+/// Of what is left below the ceiling, publishers may take one part in so many before somebody looks again.
+const PART_OF_LEFT: usize = 4;
+/// What some publishers take who are let through nevertheless, as one part in so many of the ceiling.
+const LET_THROUGH: usize = 256;
 /// Looking may take one part in so many of the time.
 const SHARE: u32 = 10;
 /// How often the queues of all sessions are added up.
@@ -93,12 +97,15 @@ impl Limits {
                 loop {
                     let begun = Instant::now();
                     let rest = keeper.look(&limits, &bus);
-                    tokio::time::sleep(rest.max(begun.elapsed() * SHARE)).await;
+                    tokio::select! {
+                        () = tokio::time::sleep(rest.max(begun.elapsed() * SHARE)) => {}
+                        () = bus.allowance_spent() => {}
+                    }
                 }
             };
             tokio::select! {
                 () = watch => {}
-                () = closing => bus.hold(false),
+                () = closing => bus.allow(None),
             }
         });
     }
@@ -123,6 +130,7 @@ impl Limits {
 struct Keeper {
     added_up: Option<Instant>,
     held: Option<Instant>,
+    relieved: Option<Instant>,
 }
 
 impl Keeper {
@@ -135,15 +143,20 @@ impl Keeper {
         let seen = config.memory.and_then(|ceiling| Some((ceiling, resident()?)));
         let Some((ceiling, resident)) = seen else {
             limits.0.memory.set(Pressure::None);
-            bus.hold(false);
+            bus.allow(None);
             return ADD_UP;
         };
         let pressure = judge(limits.pressure(), ceiling, resident);
         limits.0.memory.set(pressure);
-        self.hold(pressure, bus);
+        let left = ceiling.saturating_sub(resident) / PART_OF_LEFT;
+        bus.allow(Some(if self.holds(pressure) { 0 } else { left.max(ceiling / LET_THROUGH) }));
         if resident >= part(ceiling, HIGH) {
-            let relief = bus.relieve_memory(resident - part(ceiling, LOW));
-            return if limits.tell_relief(relief) { SETTLE } else { ALERT };
+            // What was given up shows after a moment, and a look that publishers asked for may come before that.
+            if self.relieved.is_none_or(|at| at.elapsed() >= SETTLE) {
+                let relief = bus.relieve_memory(resident - part(ceiling, LOW));
+                self.relieved = limits.tell_relief(relief).then(Instant::now);
+            }
+            return if self.relieved.is_some() { SETTLE } else { ALERT };
         }
         if resident >= part(ceiling, LOW / 2) { ALERT } else { CALM }
     }
@@ -159,13 +172,14 @@ impl Keeper {
         }
     }
 
-    fn hold(&mut self, pressure: Pressure, bus: &Bus) {
+    /// Whether publishers wait.
+    fn holds(&mut self, pressure: Pressure) -> bool {
         let since = self.held.get_or_insert_with(Instant::now);
         let wanted = pressure == Pressure::Hold && since.elapsed() < LONGEST_HOLD;
         if !wanted {
             self.held = None;
         }
-        bus.hold(wanted);
+        wanted
     }
 }
 

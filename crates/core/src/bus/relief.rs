@@ -1,15 +1,13 @@
 //! What waits for slow subscribers, over all sessions, and how it is given up when memory is short.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
-use super::Bus;
+use super::{Bus, allowance::PLACE};
 use crate::{
     peer::{Backlog, Peer},
     session::SessionCore,
 };
 
-/// What a place in a queue takes, whatever the message.
-const PLACE: usize = 64;
 /// A queue below this is no long one: its reader is only a moment behind.
 const SHORT: usize = 64 << 10;
 /// Nor is one that has less than the longest by this factor.
@@ -53,24 +51,6 @@ impl Bus {
         waiting.retain(|(backlog, _)| backlog.bytes >= longest / SPREAD);
         waiting.sort_unstable_by_key(|(backlog, _)| std::cmp::Reverse(backlog.bytes));
         waiting
-    }
-
-    /// Holds publishers back in [`Bus::admission`], or lets them go on.
-    pub fn hold(&self, hold: bool) {
-        if self.0.held.swap(hold, Ordering::Relaxed) && !hold {
-            self.0.released.notify_waiters();
-        }
-    }
-
-    /// Waits while publishers are held back.
-    pub(super) async fn released(&self) {
-        loop {
-            let released = self.0.released.notified();
-            if !self.0.held.load(Ordering::Relaxed) {
-                return;
-            }
-            released.await;
-        }
     }
 
     fn cores(&self) -> Vec<Arc<SessionCore>> {

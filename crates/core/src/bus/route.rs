@@ -52,6 +52,10 @@ impl Inner {
             };
             let Some(stored) = stored else { continue };
             self.wake(&route, &message);
+            if self.allowance.is_bounded() {
+                let places = route.matched.lanes.iter().map(|(_, targets)| targets.len()).sum();
+                self.allowance.spend(message.payload.len(), places);
+            }
             return Receipt { seq: Some(message.seq), matched: !route.matched.is_empty(), stored };
         }
     }
