@@ -8,7 +8,7 @@ pub use crate::listener::Permit;
 
 pub use self::{
     forwarded::{ForwardedHeader, TrustedProxies},
-    listener::{HttpLimits, HttpListener},
+    listener::{Front, HttpLimits, HttpListener},
     origins::Origins,
     problem::Problem,
     takeover::{Resume, Taken, Takeover},

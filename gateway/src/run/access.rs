@@ -3,7 +3,4 @@
 mod guard;
 mod mqtt;
 
-pub(super) use self::{
-    guard::{Guard, guard},
-    mqtt::MqttDoor,
-};
+pub(super) use self::{guard::Guard, mqtt::MqttDoor};

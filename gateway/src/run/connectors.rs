@@ -1,15 +1,17 @@
 //! The list of connectors: what each serves, and where. A new protocol is one line here.
 
+use std::sync::Arc;
+
 use axum::{
     Router,
-    extract::{Request, State},
-    middleware::{Next, from_fn_with_state},
+    extract::Request,
     response::{IntoResponse, Response},
 };
-use http::{Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
+use http_body::SizeHint;
 use ratatosk_connector::{
     access::Access,
-    http::{Origins, Problem},
+    http::{Front, Origins, Problem},
     lifecycle::Lifecycle,
     limits::Limits,
 };
@@ -17,13 +19,15 @@ use ratatosk_core::Bus;
 
 use ratatosk_mqtt::server::{MqttServer, Settings};
 
-use super::access::{Guard, MqttDoor, guard};
+use super::access::{Guard, MqttDoor};
 use crate::config::{CorsOrigins, Resolved};
 
 /// The server sides, ready to be given their listeners.
 pub(super) struct Connectors {
     /// Everything on the HTTP listener.
     pub(super) router: Router,
+    /// What stands before it.
+    pub(super) front: Arc<dyn Front>,
     /// MQTT's own listeners.
     pub(super) mqtt: MqttServer,
     /// What judges the clients of all of them.
@@ -63,7 +67,7 @@ impl Connectors {
         )?;
         let mut settings = Settings::from(&resolved.mqtt);
         settings.max_subscriptions = settings.max_subscriptions.min(resolved.limits.subscriptions);
-        let mqtt = MqttServer::new(settings, bus.clone(), life.clone(), std::sync::Arc::new(MqttDoor(access.clone())));
+        let mqtt = MqttServer::new(settings, bus.clone(), life.clone(), Arc::new(MqttDoor(access.clone())));
         let mercure = resolved.sse.mercure.as_ref();
         let mercure = mercure.map(|config| ratatosk_sse::server::mercure::Hub::new(&sse, config)).transpose()?;
         let router = Router::new()
@@ -72,13 +76,14 @@ impl Connectors {
             .merge(mercure.map(|hub| hub.router()).unwrap_or_default())
             .merge(bayeux.router())
             .merge(pusher.router())
-            .layer(from_fn_with_state(Guard::new(resolved, access.clone(), origins.clone()), guard))
+            .layer(Guard::new(resolved, access.clone(), origins.clone()))
             // A WebSocket handshake in a browser carries no credentials: MQTT's CONNECT does.
             .merge(mqtt.router("/mqtt", origins.clone()))
             .fallback(no_such_path)
-            .method_not_allowed_fallback(bad_method)
-            .layer(from_fn_with_state(Front::new(resolved, origins), front));
-        Ok(Self { router, mqtt, access })
+            .method_not_allowed_fallback(bad_method);
+        let front =
+            Arc::new(Gate { origins, max_body: resolved.http.max_body as u64, max_header: resolved.http.max_header });
+        Ok(Self { router, front, mqtt, access })
     }
 }
 
@@ -93,27 +98,24 @@ async fn bad_method(request: Request) -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "bad-method", "The method is not allowed", detail)
 }
 
-/// What every route has in common.
-#[derive(Clone)]
-struct Front {
+/// What every route has in common: CORS preflights, headers that are too large, and bodies that announce to be, are answered before
+/// any of it is read.
+#[derive(Debug)]
+struct Gate {
     origins: Origins,
     max_body: u64,
     max_header: usize,
 }
 
-impl Front {
-    fn new(resolved: &Resolved, origins: Origins) -> Self {
-        Self { origins, max_body: resolved.http.max_body as u64, max_header: resolved.http.max_header }
-    }
-
+impl Gate {
     /// Why a request is refused whatever it asks for.
-    fn fault(&self, request: &Request) -> Option<Problem> {
-        if header_bytes(request) > self.max_header {
+    fn fault(&self, headers: &HeaderMap, body: SizeHint) -> Option<Problem> {
+        if header_bytes(headers) > self.max_header {
             let detail = format!("the headers of a request have at most {} bytes (`http.max_header`)", self.max_header);
             let title = "The headers are too large";
             return Some(Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers-too-large", title, detail));
         }
-        if http_body::Body::size_hint(request.body()).lower() > self.max_body {
+        if body.lower() > self.max_body {
             let detail = format!("a request body has at most {} bytes (`http.max_body`)", self.max_body);
             let title = "The request body is too large";
             return Some(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", title, detail));
@@ -122,25 +124,21 @@ impl Front {
     }
 }
 
-/// The headers as they stand in HTTP/1.1. The library that reads them counts the request line with them, which may be long.
-fn header_bytes(request: &Request) -> usize {
-    request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum()
+impl Front for Gate {
+    fn answer(&self, method: &Method, headers: &HeaderMap, body: SizeHint) -> Option<Response> {
+        let (mut answer, more) = if let Some(fault) = self.fault(headers, body) {
+            (fault.into_response(), self.origins.answer(headers))
+        } else if *method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
+            (StatusCode::NO_CONTENT.into_response(), self.origins.preflight(headers))
+        } else {
+            return None;
+        };
+        answer.headers_mut().extend(more);
+        Some(answer)
+    }
 }
 
-/// Answers CORS preflights, headers that are too large, and bodies that announce to be, before any of them is read.
-async fn front(State(front): State<Front>, request: Request, next: Next) -> Response {
-    if let Some(fault) = front.fault(&request) {
-        let mut answer = fault.into_response();
-        answer.headers_mut().extend(front.origins.answer(request.headers()));
-        return answer;
-    }
-    let origins = front.origins;
-    let is_preflight =
-        request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    if !is_preflight {
-        return next.run(request).await;
-    }
-    let mut answer = StatusCode::NO_CONTENT.into_response();
-    answer.headers_mut().extend(origins.preflight(request.headers()));
-    answer
+/// The headers as they stand in HTTP/1.1. The library that reads them counts the request line with them, which may be long.
+fn header_bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum()
 }

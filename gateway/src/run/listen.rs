@@ -134,16 +134,22 @@ impl Listeners {
             room: Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS))),
             timeout: settings.connect_timeout,
         };
-        let http = |name, tcp: Option<TcpListener>, entrance: &Entrance, tls, proxies: &TrustedProxies, router| {
-            let Some(listener) = entrance.open(name, tcp, tls) else { return };
-            life.spawn(name, HttpListener { listener, limits, proxies: proxies.clone() }.serve(router, life.clone()));
+        let http = |name, tcp: Option<TcpListener>, tls| {
+            let Some(listener) = clients.open(name, tcp, tls) else { return };
+            let (proxies, front) = (resolved.http.proxies.clone(), Some(connectors.front.clone()));
+            let http = HttpListener { listener, limits, proxies, front };
+            life.spawn(name, http.serve(connectors.router.clone(), life.clone()));
+        };
+        let console = |name, tcp: Option<TcpListener>, tls| {
+            let Some(listener) = operators.open(name, tcp, tls) else { return };
+            let http = HttpListener { listener, limits, proxies: TrustedProxies::default(), front: None };
+            life.spawn(name, http.serve(admin.clone(), life.clone()));
         };
         let (https, mqtts) = (tls.map(ListenerTls::https), tls.map(ListenerTls::mqtts));
-        let (forwarded, nobody) = (&resolved.http.proxies, &TrustedProxies::default());
-        http("http", self.http, &clients, None, forwarded, connectors.router.clone());
-        http("https", self.https, &clients, https.clone(), forwarded, connectors.router.clone());
-        http("admin", self.admin, &operators, None, nobody, admin.clone());
-        http("admins", self.admins, &operators, https, nobody, admin);
+        http("http", self.http, None);
+        http("https", self.https, https.clone());
+        console("admin", self.admin, None);
+        console("admins", self.admins, https);
         let mqtt = |name, tcp: Option<TcpListener>, tls| {
             let Some(listener) = devices.open(name, tcp, tls) else { return };
             let server = connectors.mqtt.clone();

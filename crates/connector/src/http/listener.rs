@@ -1,6 +1,8 @@
 //! Serving HTTP connections: HTTP/1.1 and HTTP/2, plain and under TLS.
 
 use std::{
+    convert::Infallible,
+    fmt::Debug,
     future::Future,
     io,
     net::SocketAddr,
@@ -10,8 +12,10 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, extract::ConnectInfo};
-use http::{HeaderValue, header};
+use axum::{Router, body::Body, extract::ConnectInfo, response::Response};
+use futures_util::future::Either;
+use http::{HeaderMap, HeaderValue, Method, header};
+use http_body::{Body as _, SizeHint};
 use hyper::{Request, body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use ratatosk_core::Connector;
@@ -57,6 +61,12 @@ impl Default for HttpLimits {
     }
 }
 
+/// What is asked before a request is routed.
+pub trait Front: Debug + Send + Sync {
+    /// Answers some requests itself; `body` is what the request announces of its body. None lets it go on.
+    fn answer(&self, method: &Method, headers: &HeaderMap, body: SizeHint) -> Option<Response>;
+}
+
 /// A listener for HTTP.
 #[derive(Debug)]
 pub struct HttpListener {
@@ -66,11 +76,14 @@ pub struct HttpListener {
     pub limits: HttpLimits,
     /// Whose word is taken for where a request comes from.
     pub proxies: TrustedProxies,
+    /// What is asked first.
+    pub front: Option<Arc<dyn Front>>,
 }
 
 /// What every connection of a listener shares.
 struct Shared {
     router: Router,
+    front: Option<Arc<dyn Front>>,
     limits: HttpLimits,
     proxies: TrustedProxies,
     life: Lifecycle,
@@ -81,13 +94,13 @@ impl HttpListener {
     #[must_use]
     pub fn plain(tcp: TcpListener) -> Self {
         let listener = Listener::plain(tcp, Connector::register("http"), CONNECTIONS);
-        Self { listener, limits: HttpLimits::default(), proxies: TrustedProxies::default() }
+        Self { listener, limits: HttpLimits::default(), proxies: TrustedProxies::default(), front: None }
     }
 
     /// Accepts until the gateway closes.
     pub async fn serve(self, router: Router, life: Lifecycle) {
-        let Self { listener, limits, proxies } = self;
-        let shared = Arc::new(Shared { router, limits, proxies, life: life.clone() });
+        let Self { listener, limits, proxies, front } = self;
+        let shared = Arc::new(Shared { router, front, limits, proxies, life: life.clone() });
         let arrived = move |arrival| {
             let connection = shared.clone().connection(arrival);
             shared.life.spawn("http connection", connection);
@@ -122,7 +135,7 @@ impl Shared {
         let service = service_fn(move |mut request: Request<Incoming>| {
             let (source, permit) = shared.introduce(&mut request, remote, &counted);
             request.extensions_mut().insert(grant.of(source, permit, source != remote));
-            shared.router.clone().oneshot(request.map(axum::body::Body::new))
+            shared.answer(request.map(Body::new))
         });
         let mut builder = hyper::server::conn::http1::Builder::new();
         builder
@@ -173,6 +186,16 @@ impl Shared {
         (source, permit)
     }
 
+    fn answer(&self, request: Request<Body>) -> impl Future<Output = Result<Response, Infallible>> + Send + use<> {
+        let front = self.front.as_ref();
+        let answer =
+            front.and_then(|front| front.answer(request.method(), request.headers(), request.body().size_hint()));
+        match answer {
+            Some(answer) => Either::Left(std::future::ready(Ok(answer))),
+            None => Either::Right(self.router.clone().oneshot(request)),
+        }
+    }
+
     async fn http2<S>(self: Arc<Self>, stream: S, remote: SocketAddr, permit: Permit)
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
@@ -181,8 +204,7 @@ impl Shared {
         let service = service_fn(move |mut request: Request<Incoming>| {
             name_host(&mut request);
             shared.introduce(&mut request, remote, &permit);
-            let readable = |body| axum::body::Body::new(Unread::new(body, shared.life.clone()));
-            shared.router.clone().oneshot(request.map(readable))
+            shared.answer(request.map(|body| Body::new(Unread::new(body, shared.life.clone()))))
         });
         let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
         builder.timer(TokioTimer::new()).max_concurrent_streams(1000).keep_alive_interval(Duration::from_secs(30));

@@ -6,12 +6,13 @@
 use std::sync::Arc;
 
 use axum::{
+    body::Body,
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
 use base64::Engine as _;
 use bytes::Bytes;
-use http::{StatusCode, header, request::Parts};
+use http::{HeaderValue, StatusCode, header, request::Parts};
 use ratatosk_connector::{
     access::{Disapproved, Visitor},
     config_types::Duration,
@@ -19,12 +20,13 @@ use ratatosk_connector::{
     limits::{Limit, Pressure},
     upstream::hops,
 };
-use ratatosk_core::{Channel, Origin, Publication, PublishError, stats::DropReason};
+use ratatosk_core::{Channel, Origin, Publication, PublishError, Receipt, stats::DropReason};
+use smallvec::SmallVec;
 
 use super::{
     Server, foreign_origin,
     query::{bad_option, check_encoding},
-    refuse, token,
+    token,
 };
 
 /// A body of which a read buffer holds little else.
@@ -33,20 +35,26 @@ const LONG: usize = 64 << 10;
 const NO_TYPES: [&str; 2] = ["application/x-www-form-urlencoded", "text/plain;charset=UTF-8"];
 
 pub(super) async fn handle(State(server): State<Server>, request: Request) -> Response {
-    let headers = request.headers().clone();
-    match publish(&server, request).await {
-        Ok(id) => {
-            // None waits for its channel's turn: it has no place yet.
-            let body = id.map_or_else(|| "{\"id\":null}\n".to_owned(), |id| format!("{{\"id\":\"{id}\"}}\n"));
-            let mut answer = (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], body).into_response();
-            answer.headers_mut().extend(server.0.origins.answer(&headers));
-            answer
-        }
-        Err(problem) => refuse(&server, &headers, problem),
-    }
+    let cors = server.0.origins.answer(request.headers());
+    let mut answer = match publish(&server, request).await {
+        Ok(receipt) => accepted(&server, receipt),
+        Err(problem) => problem.into_response(),
+    };
+    answer.headers_mut().extend(cors);
+    answer
 }
 
-async fn publish(server: &Server, request: Request) -> Result<Option<String>, Problem> {
+fn accepted(server: &Server, receipt: Receipt) -> Response {
+    // None waits for its channel's turn: it has no place yet.
+    let body = receipt
+        .seq
+        .map_or_else(|| "{\"id\":null}\n".to_owned(), |seq| format!("{{\"id\":\"{}\"}}\n", server.0.bus.position(seq)));
+    let mut answer = Response::new(Body::from(body));
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
+}
+
+async fn publish(server: &Server, request: Request) -> Result<Receipt, Problem> {
     let rights = token::visitor(&request)?;
     let (parts, body) = request.into_parts();
     if !server.0.origins.allows(&parts.headers) {
@@ -71,8 +79,7 @@ async fn publish(server: &Server, request: Request) -> Result<Option<String>, Pr
     publication.payload = own(axum::body::to_bytes(body, server.0.max_body).await.map_err(|_| too_large())?);
     let publication = rights.approve(publication).await.map_err(|why| disapproved(server, &why))?;
     server.0.bus.admission().await;
-    let receipt = server.0.bus.publish(publication).map_err(refused)?;
-    Ok(receipt.seq.map(|seq| server.0.bus.position(seq).to_string()))
+    server.0.bus.publish(publication).map_err(refused)
 }
 
 fn disapproved(server: &Server, why: &Disapproved) -> Problem {
@@ -125,22 +132,22 @@ fn head(server: &Server, parts: &Parts) -> Result<Publication, Problem> {
 /// What the query asks for.
 fn asked(query: &str, origin: Origin) -> Result<Publication, Problem> {
     check_encoding(query)?;
-    let pairs = || form_urlencoded::parse(query.as_bytes());
-    let Some((_, channel)) = pairs().filter(|(key, _)| key == "channel").last() else {
+    let pairs: SmallVec<[_; 4]> = form_urlencoded::parse(query.as_bytes()).collect();
+    let Some((_, channel)) = pairs.iter().rfind(|(key, _)| key == "channel") else {
         let detail = "name where to, as in `/publish?channel=sensors/kitchen/temp`";
         return Err(Problem::bad_request("no-channel", "The request names no channel", detail));
     };
-    let mut publication = Publication::new(name(&channel)?, "", origin);
-    for (key, value) in pairs() {
-        match &*key {
-            "event" if !value.is_empty() => publication.extras_mut().event = Some((*value).into()),
-            "retain" => publication.retain = flag("retain", &value)?,
-            "expiry" => publication.expiry = Some(expiry(&value)?),
-            "reply_to" => publication.extras_mut().reply_to = Some(name(&value)?),
-            "correlation" => publication.extras_mut().correlation = Some(correlation(&value)?),
+    let mut publication = Publication::new(name(channel)?, "", origin);
+    for (key, value) in &pairs {
+        match &**key {
+            "event" if !value.is_empty() => publication.extras_mut().event = Some((**value).into()),
+            "retain" => publication.retain = flag("retain", value)?,
+            "expiry" => publication.expiry = Some(expiry(value)?),
+            "reply_to" => publication.extras_mut().reply_to = Some(name(value)?),
+            "correlation" => publication.extras_mut().correlation = Some(correlation(value)?),
             other => {
                 if let Some(property) = other.strip_prefix("property.") {
-                    publication.extras_mut().properties.push((property.into(), (*value).into()));
+                    publication.extras_mut().properties.push((property.into(), (**value).into()));
                 }
             }
         }

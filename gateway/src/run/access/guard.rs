@@ -1,21 +1,25 @@
 //! In front of the HTTP routes: credentials in a header, a cookie or a ticket become a visitor.
 
 use std::{
+    convert::Infallible,
+    future::ready,
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    task::{Context, Poll},
 };
 
 use axum::{
-    extract::{ConnectInfo, Request, State},
-    middleware::Next,
+    extract::{ConnectInfo, Request},
     response::{IntoResponse, Response},
 };
+use futures_util::future::{BoxFuture, Either};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, uri::PathAndQuery};
 use ratatosk_connector::{
-    access::{Access, Credentials, HttpCredentials, Refusal, Rights, Visitor},
+    access::{Access, Credentials, HttpCredentials, Refusal, Rights, Subject, Visitor},
     http::{Origins, Permit, Problem},
 };
 use ratatosk_core::Connector;
+use tower::{Layer, Service, ServiceExt as _};
 
 use crate::config::Resolved;
 
@@ -43,6 +47,26 @@ enum Door {
     Bayeux,
     Sse,
     Http,
+}
+
+impl Door {
+    fn connector(self) -> Connector {
+        Connector::register(match self {
+            Self::Sse => "sse",
+            Self::Bayeux => "bayeux",
+            Self::Mercure => "mercure",
+            Self::Pusher | Self::Http => "http",
+        })
+    }
+}
+
+/// Whose rights a request has.
+type Judged = Result<Rights, Refusal>;
+
+/// What a request shows that has to be checked.
+enum Shown {
+    Credentials(HttpCredentials),
+    Certificate(Arc<Subject>),
 }
 
 impl Guard {
@@ -101,65 +125,127 @@ impl Guard {
         }
     }
 
-    async fn judge(&self, door: Door, request: &mut Request, address: Option<IpAddr>) -> Result<Rights, Refusal> {
-        let connector = Connector::register(match door {
-            Door::Sse => "sse",
-            Door::Bayeux => "bayeux",
-            Door::Mercure => "mercure",
-            Door::Pusher | Door::Http => "http",
-        });
+    /// Judges a request by what it shows, unless that takes a check that may wait: then says what to check.
+    fn judge(&self, door: Door, request: &mut Request, address: Option<IpAddr>) -> Result<Judged, Shown> {
+        let connector = door.connector();
         // A ticket opens a stream and nothing else: it buys no other ticket.
         if request.uri().path() == self.0.sse
             && let Some(ticket) = take_ticket(request.uri_mut())
         {
-            return self.0.access.redeem(&ticket, connector, address);
+            return Ok(self.0.access.redeem(&ticket, connector, address));
         }
         let shown = self.shown(door, request.method(), request.headers());
-        if shown == HttpCredentials::Nothing {
-            // The hub's own tokens say who its clients are.
-            let permit = request.extensions().get::<Permit>().cloned().filter(|_| door != Door::Mercure);
-            let Some(certificate) = permit.as_ref().and_then(Permit::certificate) else {
-                return self.0.access.anonymous(connector, address);
-            };
-            return self.0.access.authenticate(connector, address, Credentials::Certificate(certificate)).await;
+        if shown != HttpCredentials::Nothing {
+            return Err(Shown::Credentials(shown));
         }
-        self.0.access.authenticate(connector, address, shown.as_credentials()).await
+        // The hub's own tokens say who its clients are.
+        let permit = request.extensions().get::<Permit>().filter(|_| door != Door::Mercure);
+        match permit.and_then(Permit::certificate) {
+            Some(certificate) => Err(Shown::Certificate(certificate.clone())),
+            None => Ok(self.0.access.anonymous(connector, address)),
+        }
+    }
+
+    async fn check(&self, connector: Connector, address: Option<IpAddr>, shown: &Shown) -> Judged {
+        let credentials = match shown {
+            Shown::Credentials(shown) => shown.as_credentials(),
+            Shown::Certificate(subject) => Credentials::Certificate(subject),
+        };
+        self.0.access.authenticate(connector, address, credentials).await
+    }
+
+    /// Tells a request what was found of it, or answers that it is refused. Protocols with their own words for a refusal say
+    /// them themselves.
+    fn settle(&self, request: &mut Request, door: Door, visitor: Visitor) -> Option<Response> {
+        let is_refused_here = match door {
+            Door::Sse | Door::Http => true,
+            Door::Mercure => visitor.limited.is_some(),
+            Door::Bayeux | Door::Pusher => false,
+        };
+        if let (Err(refusal), true) = (&visitor.judged, is_refused_here) {
+            let mut answer = refuse(*refusal, door, request.headers());
+            answer.headers_mut().extend(self.0.origins.answer(request.headers()));
+            return Some(answer);
+        }
+        request.extensions_mut().insert(visitor);
+        None
     }
 }
 
-/// Lets HTTP requests in. Protocols with their own words for a refusal say them themselves.
-pub(in crate::run) async fn guard(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
-    let door = guard.door(request.uri().path());
-    let limited = request.extensions().get::<Permit>().and_then(Permit::refused);
-    if door == Door::Pusher {
-        let refused = limited.filter(|_| guard.is_pusher_api(request.uri().path()));
-        return match refused {
-            Some(limit) => let_go(Problem::limited(limit).into_response(), true),
-            None => next.run(request).await,
+impl<S> Layer<S> for Guard {
+    type Service = Guarded<S>;
+
+    fn layer(&self, inner: S) -> Guarded<S> {
+        Guarded { guard: self.clone(), inner }
+    }
+}
+
+/// Lets HTTP requests in. Most show nothing that takes a check: they are not made to wait for one.
+#[derive(Clone)]
+pub(in crate::run) struct Guarded<S> {
+    guard: Guard,
+    inner: S,
+}
+
+impl<S> Service<Request> for Guarded<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Either<S::Future, BoxFuture<'static, Result<Response, Infallible>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        let door = self.guard.door(request.uri().path());
+        let limited = request.extensions().get::<Permit>().and_then(Permit::refused);
+        if door == Door::Pusher {
+            let refused = limited.filter(|_| self.guard.is_pusher_api(request.uri().path()));
+            return match refused {
+                Some(limit) => answer(let_go(Problem::limited(limit).into_response())),
+                None => Either::Left(self.inner.call(request)),
+            };
+        }
+        let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+        let judged = match limited {
+            // Sessions that there are already may go on by a connection too many.
+            Some(limit) if door != Door::Bayeux => Ok(Err(Refusal::Limited(limit))),
+            _ => self.guard.judge(door, &mut request, address),
         };
+        let (judged, limited) = match (judged, limited) {
+            (Ok(judged), None) => {
+                return match self.guard.settle(&mut request, door, Visitor { judged, address, limited }) {
+                    None => Either::Left(self.inner.call(request)),
+                    Some(refused) => answer(refused),
+                };
+            }
+            other => other,
+        };
+        let Self { guard, inner } = self.clone();
+        Either::Right(Box::pin(async move {
+            let judged = match judged {
+                Ok(judged) => judged,
+                Err(shown) => guard.check(door.connector(), address, &shown).await,
+            };
+            let answer = match guard.settle(&mut request, door, Visitor { judged, address, limited }) {
+                None => inner.oneshot(request).await?,
+                Some(refused) => refused,
+            };
+            Ok(if limited.is_some() { let_go(answer) } else { answer })
+        }))
     }
-    let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-    // Sessions that there are already may go on by a connection too many.
-    let judged = match limited {
-        Some(limit) if door != Door::Bayeux => Err(Refusal::Limited(limit)),
-        _ => guard.judge(door, &mut request, address).await,
-    };
-    if let (Err(refusal), Door::Sse | Door::Http | Door::Mercure) = (&judged, door)
-        && (door != Door::Mercure || limited.is_some())
-    {
-        let mut answer = refuse(*refusal, door, request.headers());
-        answer.headers_mut().extend(guard.0.origins.answer(request.headers()));
-        return let_go(answer, limited.is_some());
-    }
-    request.extensions_mut().insert(Visitor { judged, address, limited });
-    let_go(next.run(request).await, limited.is_some())
+}
+
+fn answer<F>(answer: Response) -> Either<F, BoxFuture<'static, Result<Response, Infallible>>> {
+    Either::Right(Box::pin(ready(Ok(answer))))
 }
 
 /// Ends a connection that is one too many once it was answered: the next one may have a place.
-fn let_go(mut answer: Response, is_too_many: bool) -> Response {
-    if is_too_many {
-        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
+fn let_go(mut answer: Response) -> Response {
+    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     answer
 }
 
