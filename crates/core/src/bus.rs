@@ -145,7 +145,8 @@ impl Bus {
     pub fn new(config: BusConfig) -> (Self, Vec<BusTask>) {
         let lanes: Vec<Arc<Lane>> = (0..config.lanes.max(1)).map(|_| Arc::default()).collect();
         let (stats, monitor): (Arc<Stats>, Monitor) = Default::default();
-        let serve = |lane: &Arc<Lane>| -> BusTask { Box::pin(lane.clone().run(stats.clone(), monitor.clone())) };
+        let serve =
+            |lane: &Arc<Lane>| -> BusTask { Box::pin(lane.clone().run(lanes.clone(), stats.clone(), monitor.clone())) };
         let mut tasks: Vec<_> = lanes.iter().map(serve).collect();
         let inner = Inner {
             gateway_id: config.gateway_id,

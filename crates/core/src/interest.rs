@@ -212,6 +212,11 @@ impl Matched {
     pub(crate) fn is_empty(&self) -> bool {
         self.lanes.is_empty() && self.groups.is_empty()
     }
+
+    /// How many take the channel, without those of groups.
+    pub(crate) fn targets(&self) -> usize {
+        self.lanes.iter().map(|(_, targets)| targets.len()).sum()
+    }
 }
 
 /// The members of a shared subscription; round-robin over those that are live.

@@ -28,6 +28,8 @@ mod run;
 
 /// Messages handled per pass: bounds a run, and so how much one session may write before the next has its turn.
 const PASS: usize = 256;
+/// Subscribers of a message to whom one core writes sooner than another is woken.
+const FEW: usize = 32;
 /// Waiting messages past which publishers are held back.
 const HIGH_WATER: usize = 16 * 1024;
 
@@ -87,6 +89,8 @@ pub(crate) struct Lane {
     inbox: Mutex<Vec<Item>>,
     slots: Mutex<Slab<()>>,
     waiting: AtomicUsize,
+    /// Whether the lane will look into its inbox without being woken.
+    awake: AtomicBool,
     arrived: Notify,
     drained: Notify,
     closed: AtomicBool,
@@ -101,7 +105,20 @@ impl Lane {
 
     /// Wakes the lane; called outside the sequencer.
     pub(crate) fn wake(&self) {
-        self.arrived.notify_one();
+        if !self.awake.swap(true, Ordering::SeqCst) {
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Wakes those of the lanes into which a message for so many was put. To wake another core takes longer than to write to a
+    /// few: then only the first is woken, and wakes the next when it is done, unless it has more to do.
+    pub(crate) fn wake_all<'a>(lanes: impl Iterator<Item = &'a Arc<Self>>, targets: usize) {
+        for lane in lanes {
+            lane.wake();
+            if targets <= FEW && lane.waiting() <= 1 {
+                return;
+            }
+        }
     }
 
     pub(crate) fn take_slot(&self) -> u32 {
@@ -134,13 +151,13 @@ impl Lane {
 
     /// Ends [`Lane::run`] once the inbox is empty.
     pub(crate) fn close(&self) {
-        self.closed.store(true, Ordering::Relaxed);
+        self.closed.store(true, Ordering::SeqCst);
         self.wake();
         self.drained.notify_waiters();
     }
 
-    /// Serves the inbox until the lane is closed.
-    pub(crate) async fn run(self: Arc<Self>, stats: Arc<Stats>, monitor: Monitor) {
+    /// Serves the inbox until the lane is closed. `lanes` are all that there are, see [`Lane::wake_all`].
+    pub(crate) async fn run(self: Arc<Self>, lanes: Vec<Arc<Self>>, stats: Arc<Stats>, monitor: Monitor) {
         let mut batch = Vec::new();
         let mut desk = desk::Desk::default();
         loop {
@@ -149,7 +166,14 @@ impl Lane {
                 if self.closed.load(Ordering::Relaxed) {
                     return;
                 }
-                self.arrived.notified().await;
+                self.awake.store(false, Ordering::SeqCst);
+                // What came before that has woken nobody.
+                if self.inbox.lock().is_empty() && !self.closed.load(Ordering::SeqCst) {
+                    let asleep = |lane: &&Arc<Self>| lane.waiting() > 0 && !lane.awake.load(Ordering::SeqCst);
+                    lanes.iter().find(asleep).into_iter().for_each(|lane| lane.wake());
+                    self.arrived.notified().await;
+                }
+                self.awake.store(true, Ordering::SeqCst);
                 continue;
             }
             for pass in batch.chunks(PASS) {

@@ -9,7 +9,7 @@ use crate::{
     channel::{self, Channel},
     engine::Stored,
     interest::Matched,
-    lane::{Entry, Targets},
+    lane::{Entry, Lane, Targets},
     message::{Connector, Message},
     monitor::MonitorEvent,
     rule::{ChannelRule, LastValue},
@@ -53,8 +53,7 @@ impl Inner {
             let Some(stored) = stored else { continue };
             self.wake(&route, &message);
             if self.allowance.is_bounded() {
-                let places = route.matched.lanes.iter().map(|(_, targets)| targets.len()).sum();
-                self.allowance.spend(message.payload.len(), places);
+                self.allowance.spend(message.payload.len(), route.matched.targets());
             }
             return Receipt { seq: Some(message.seq), matched: !route.matched.is_empty(), stored };
         }
@@ -93,7 +92,8 @@ impl Inner {
 
     fn wake(&self, route: &Route, message: &Arc<Message>) {
         if route.matched.groups.is_empty() {
-            route.matched.lanes.iter().filter_map(|(lane, _)| self.lanes.get(*lane)).for_each(|lane| lane.wake());
+            let filled = route.matched.lanes.iter().filter_map(|(lane, _)| self.lanes.get(*lane));
+            Lane::wake_all(filled, route.matched.targets());
         } else {
             self.lanes.iter().for_each(|lane| lane.wake());
         }
