@@ -81,7 +81,10 @@ impl Style {
     }
 
     fn write(self, epoch: &str, message: &Message, cursor: Option<&str>) -> Bytes {
-        let id = format!("{epoch}.{}", message.seq);
+        let mut id = String::with_capacity(epoch.len() + ".".len() + 20);
+        id.push_str(epoch);
+        id.push('.');
+        id.push_str(itoa::Buffer::new().format(message.seq));
         let mut envelope = envelope(&id, message, cursor.is_some());
         envelope.cursor = cursor;
         let mut out = BytesMut::new();

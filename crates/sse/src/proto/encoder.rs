@@ -51,18 +51,8 @@ pub fn encode_cursor(out: &mut BytesMut, id: &str) {
 }
 
 /// Appends a decimal number.
-pub(crate) fn put_number(out: &mut BytesMut, mut number: u64) {
-    let mut digits = [0_u8; 20];
-    let mut used = 0;
-    for slot in digits.iter_mut().rev() {
-        *slot = b'0' + u8::try_from(number % 10).unwrap_or(0);
-        number /= 10;
-        used += 1;
-        if number == 0 {
-            break;
-        }
-    }
-    out.put_slice(digits.get(digits.len() - used..).unwrap_or_default());
+pub(crate) fn put_number(out: &mut BytesMut, number: u64) {
+    out.put_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 fn put_field(out: &mut BytesMut, name: &[u8], value: &str) {

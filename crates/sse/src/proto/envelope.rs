@@ -113,6 +113,7 @@ impl<'a> Envelope<'a> {
     /// than the stream, and its own id would move the reader back), else the message's id. With `named`, the message's event name becomes the SSE event type too, so that
     /// `addEventListener(name, ...)` hears it (and `onmessage` does not).
     pub fn encode_event(&self, out: &mut BytesMut, named: bool) {
+        out.reserve(self.size_hint() + self.id.len() + 32);
         encode_head(out, self.cursor(), self.event.filter(|_| named));
         out.put_slice(b"data: ");
         self.write_json(out);

@@ -8,7 +8,7 @@ const HEX: &[u8; 16] = b"0123456789abcdef";
 pub(crate) fn put_string(out: &mut BytesMut, text: &str) {
     out.put_u8(b'"');
     let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(|&byte| needs_escape(byte)) {
+    while let Some(at) = to_escape(rest) {
         let (plain, tail) = rest.split_at(at);
         out.put_slice(plain);
         let Some((&byte, next)) = tail.split_first() else {
@@ -48,6 +48,16 @@ pub(crate) fn put_base64(out: &mut BytesMut, bytes: &[u8]) {
     out.put_u8(b'"');
 }
 
+/// Where the first byte is that has to be escaped. Most texts have none: they are looked at in blocks, without a branch for each
+/// byte.
+fn to_escape(text: &[u8]) -> Option<usize> {
+    const BLOCK: usize = 32;
+    let any = |block: &[u8]| block.iter().fold(false, |any, &byte| any | needs_escape(byte));
+    let plain = text.chunks(BLOCK).take_while(|block| !any(block)).count() * BLOCK;
+    let rest = text.get(plain..)?;
+    rest.iter().position(|&byte| needs_escape(byte)).map(|at| plain + at)
+}
+
 const fn needs_escape(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\'
 }
@@ -80,6 +90,16 @@ mod tests {
         let mut out = BytesMut::new();
         put_string(&mut out, text);
         out
+    }
+
+    #[test]
+    fn what_has_to_be_escaped_is_found_wherever_it_stands() {
+        for length in 0..100 {
+            for at in 0..length {
+                let text: String = (0..length).map(|index| if index == at { '"' } else { 'ä' }).collect();
+                assert_eq!(string(&text), serde_json::to_string(&text).unwrap());
+            }
+        }
     }
 
     #[test]

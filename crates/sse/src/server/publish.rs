@@ -46,9 +46,13 @@ pub(super) async fn handle(State(server): State<Server>, request: Request) -> Re
 
 fn accepted(server: &Server, receipt: Receipt) -> Response {
     // None waits for its channel's turn: it has no place yet.
-    let body = receipt
-        .seq
-        .map_or_else(|| "{\"id\":null}\n".to_owned(), |seq| format!("{{\"id\":\"{}\"}}\n", server.0.bus.position(seq)));
+    let body = match receipt.seq {
+        Some(seq) => {
+            let position = server.0.bus.position(seq);
+            ["{\"id\":\"", &position.epoch, ".", itoa::Buffer::new().format(seq), "\"}\n"].concat()
+        }
+        None => "{\"id\":null}\n".to_owned(),
+    };
     let mut answer = Response::new(Body::from(body));
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer
