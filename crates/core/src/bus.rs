@@ -4,7 +4,6 @@ use std::{
     cell::RefCell,
     fmt,
     future::Future,
-    hash::RandomState,
     pin::Pin,
     sync::{
         Arc, OnceLock,
@@ -20,6 +19,7 @@ use self::allowance::Allowance;
 use crate::{
     channel::{Channel, Filter},
     engine::{Engine, EngineError, Replay, Stored},
+    hash::{RandomState, SharedMap},
     interest::Interest,
     lane::Lane,
     message::{Connector, Message, Position, Publication},
@@ -106,7 +106,7 @@ struct Inner {
     version: AtomicU64,
     /// A route is emptied before it is removed: the map frees what it drops in batches, whenever one is full, and a
     /// route holds its subscribers' sockets open.
-    routes: papaya::HashMap<Channel, ArcSwapOption<Route>>,
+    routes: SharedMap<Channel, ArcSwapOption<Route>>,
     rules: ArcSwap<Rules>,
     /// The newest position published under a rule without history: those cannot be replayed.
     unkept: AtomicU64,
@@ -116,7 +116,7 @@ struct Inner {
     stats: Arc<Stats>,
     presence: Presence,
     reserved: ArcSwap<Vec<(&'static str, Connector)>>,
-    sessions: papaya::HashMap<SessionId, Arc<SessionCore>>,
+    sessions: SharedMap<SessionId, Arc<SessionCore>>,
     clients: [AtomicUsize; Connector::MAX],
     next_session: AtomicU64,
     interest_watch: tokio::sync::watch::Sender<u64>,
@@ -157,7 +157,7 @@ impl Bus {
             changes: Default::default(),
             hasher: RandomState::new(),
             version: AtomicU64::new(0),
-            routes: papaya::HashMap::new(),
+            routes: SharedMap::default(),
             rules: ArcSwap::from_pointee(config.rules),
             unkept: AtomicU64::new(0),
             lanes,
@@ -166,7 +166,7 @@ impl Bus {
             stats,
             presence: Presence::default(),
             reserved: ArcSwap::default(),
-            sessions: papaya::HashMap::new(),
+            sessions: SharedMap::default(),
             clients: Default::default(),
             next_session: AtomicU64::new(1),
             interest_watch: tokio::sync::watch::Sender::new(0),

@@ -1,13 +1,13 @@
 //! Who takes what: an index over filters, with the matched set cached per channel.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
-use indexmap::IndexMap;
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::{
     channel::{Channel, Filter},
+    hash::{HashMap, IndexMap},
     lane::{Target, Targets},
     peer::{Grant, Share},
     session::{SessionCore, SessionId},
@@ -180,7 +180,7 @@ fn merged(found: &[&Subscribers]) -> Vec<Target> {
     if let [only] = found {
         return only.plain.values().map(|(session, grant)| session.target(grant.clone())).collect();
     }
-    let mut merged: IndexMap<SessionId, Target> = IndexMap::new();
+    let mut merged: IndexMap<SessionId, Target> = IndexMap::default();
     for (session, grant) in found.iter().flat_map(|subscribers| subscribers.plain.values()) {
         merged
             .entry(session.id)

@@ -12,6 +12,7 @@
 pub mod bus;
 pub mod channel;
 pub mod engine;
+mod hash;
 mod interest;
 mod lane;
 pub mod message;

@@ -10,13 +10,7 @@
 //! The roster of a channel under such a rule is also published, retained, on `$presence/CHANNEL`: soon after it has changed, not at
 //! every change, so that a crowd does not flood itself.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    hash::{BuildHasher, RandomState},
-    sync::Arc,
-    time::SystemTime,
-};
+use std::{fmt, sync::Arc, time::SystemTime};
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard};
@@ -24,6 +18,7 @@ use parking_lot::{Mutex, MutexGuard};
 pub use self::roster::{Full, Roster};
 use crate::{
     channel::Channel,
+    hash::{HashMap, RandomState},
     message::Connector,
     session::{SessionCore, SessionId},
 };

@@ -1,7 +1,6 @@
 //! A session: a client's standing on the bus. It may outlive its connection.
 
 use std::{
-    collections::HashMap,
     fmt,
     sync::{
         Arc,
@@ -15,6 +14,7 @@ use parking_lot::Mutex;
 use crate::{
     bus::Bus,
     channel::Filter,
+    hash::HashMap,
     lane::Target,
     message::{Connector, Qos},
     monitor::MonitorEvent,

@@ -1,6 +1,7 @@
 //! Monitor events as JSON messages on `$monitor/{event}/{connector or upstream}`.
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -8,6 +9,7 @@ use std::{
     time::UNIX_EPOCH,
 };
 
+use parking_lot::RwLock;
 use ratatosk_core::{
     Bus, Channel, Connector, Message, MonitorEvent, MonitorHandler, Origin, Publication, Qos, monitor::Monitored,
 };
@@ -18,13 +20,35 @@ use crate::config::raw::MonitorSection;
 /// Publishes the bus's events on the bus.
 pub(super) fn publish_events(bus: &Bus, section: &MonitorSection) {
     let (messages, sample) = (section.messages, section.sample);
-    bus.monitor().add(Arc::new(Publisher { bus: bus.clone(), messages, sampler: Sampler::new(sample) }));
+    let (sampler, channels) = (Sampler::new(sample), RwLock::default());
+    bus.monitor().add(Arc::new(Publisher { bus: bus.clone(), messages, sampler, channels }));
 }
 
 struct Publisher {
     bus: Bus,
     messages: bool,
     sampler: Sampler,
+    /// The channels of what is told of each connector's clients, made once: thousands may come at once.
+    channels: RwLock<HashMap<(&'static str, Connector), Channel>>,
+}
+
+impl Publisher {
+    fn channel(&self, event: &MonitorEvent, name: &'static str, by: &str) -> Option<Channel> {
+        let make = || Channel::new(["$monitor/", name, "/", by].concat()).ok();
+        let connector = match event {
+            MonitorEvent::CreatedClient { connector, .. }
+            | MonitorEvent::DestroyedClient { connector, .. }
+            | MonitorEvent::ClientSubscribed { connector, .. }
+            | MonitorEvent::ClientUnsubscribed { connector, .. } => *connector,
+            _ => return make(),
+        };
+        let known = self.channels.read().get(&(name, connector)).cloned();
+        known.or_else(|| {
+            let channel = make()?;
+            self.channels.write().insert((name, connector), channel.clone());
+            Some(channel)
+        })
+    }
 }
 
 /// Picks one in so many of the events that each message raises. Each kind is counted by itself: they take turns.
@@ -59,8 +83,8 @@ impl MonitorHandler for Publisher {
         if per_message && (!self.messages || !self.sampler.picks(event)) {
             return;
         }
-        let Ok(channel) = Channel::new(format!("$monitor/{name}/{by}")) else { return };
-        // Thousands of clients may come at once, and mostly nobody watches: what nobody reads is not written.
+        let Some(channel) = self.channel(event, name, by) else { return };
+        // Mostly nobody watches: what nobody reads is not written.
         if !self.bus.is_wanted(&channel) {
             return;
         }

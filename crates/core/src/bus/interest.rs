@@ -1,9 +1,6 @@
 //! Who listens where: changes of interest, in order, and what they make stale.
 
-use std::{
-    hash::BuildHasher,
-    sync::{Arc, atomic::Ordering},
-};
+use std::sync::{Arc, atomic::Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;

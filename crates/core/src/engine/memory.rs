@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     channel::{Channel, Filter},
+    hash::SharedMap,
     rule::ChannelRule,
 };
 
@@ -43,7 +44,7 @@ type Shelved = Arc<Mutex<Shelf>>;
 pub struct MemoryEngine {
     limits: MemoryLimits,
     /// Found by name on the hot path, without a lock that other channels need.
-    shelves: papaya::HashMap<Channel, Shelved>,
+    shelves: SharedMap<Channel, Shelved>,
     /// The same shelves in order of name, for filters.
     ordered: RwLock<BTreeMap<Channel, Shelved>>,
     sessions: MemorySessions,

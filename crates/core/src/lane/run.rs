@@ -1,12 +1,13 @@
 //! What one session gets of a pass, and the bytes that sessions with the same part of it share.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 
 use super::{Entry, Target};
 use crate::{
+    hash::HashMap,
     message::{Form, Message},
     peer::{Encode, Frames, Grant},
 };

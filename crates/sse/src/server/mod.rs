@@ -53,6 +53,7 @@ struct Shared {
     max_body: usize,
     access: Access,
     token_warning: Duration,
+    stream_headers: HeaderMap,
     tokens: token::Standings,
 }
 
@@ -69,6 +70,7 @@ impl Server {
     ) -> Self {
         let bytes = usize::try_from(config.outbox.bytes.bytes()).unwrap_or(usize::MAX);
         Self(Arc::new(Shared {
+            stream_headers: open::fixed_headers(bus.gateway_id()),
             bus,
             life,
             origins,

@@ -113,14 +113,21 @@ async fn wanted(server: &Server, request: Request) -> Result<Option<Wanted>, Pro
     Ok((parts.method == Method::GET).then_some(wanted))
 }
 
-pub(super) fn stream_headers(server: &Server, request: &HeaderMap) -> HeaderMap {
+/// The headers of every stream of a gateway.
+pub(super) fn fixed_headers(gateway_id: &str) -> HeaderMap {
     let fixed = HEADERS
         .into_iter()
         .map(|(name, value)| (header::HeaderName::from_static(name), HeaderValue::from_static(value)));
     // Another gateway that follows the stream marks its messages with it, and so cuts loops.
-    let passed = HeaderValue::from_str(server.0.bus.gateway_id()).ok();
+    let passed = HeaderValue::from_str(gateway_id).ok();
     let passed = passed.map(|id| (header::HeaderName::from_static(hops::NAME), id));
-    fixed.chain(passed).chain(server.0.origins.answer(request)).collect()
+    fixed.chain(passed).collect()
+}
+
+pub(super) fn stream_headers(server: &Server, request: &HeaderMap) -> HeaderMap {
+    let mut headers = server.0.stream_headers.clone();
+    headers.extend(server.0.origins.answer(request));
+    headers
 }
 
 /// The head of the answer on a bare connection. The end of the stream is the end of the connection: that saves
@@ -134,7 +141,8 @@ pub(super) fn head(headers: &HeaderMap) -> Bytes {
         head.put_slice(value.as_bytes());
         head.put_slice(b"\r\n");
     }
-    let date = httpdate::fmt_http_date(std::time::SystemTime::now());
-    head.put_slice(format!("date: {date}\r\n\r\n").as_bytes());
+    head.put_slice(b"date: ");
+    head.put_slice(httpdate::fmt_http_date(std::time::SystemTime::now()).as_bytes());
+    head.put_slice(b"\r\n\r\n");
     head.freeze()
 }
