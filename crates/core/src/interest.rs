@@ -1,13 +1,19 @@
 //! Who takes what: an index over filters, with the matched set cached per channel.
 
-use std::sync::Arc;
+use std::{
+    collections,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
+use indexmap::IndexMap;
 use smallvec::SmallVec;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::{
     channel::{Channel, Filter},
-    hash::{HashMap, IndexMap},
+    hash::HashMap,
     lane::{Target, Targets},
     peer::{Grant, Share},
     session::{SessionCore, SessionId},
@@ -33,7 +39,7 @@ impl Group {
 #[derive(Debug, Default)]
 struct Subscribers {
     plain: Members,
-    groups: HashMap<Arc<str>, Group>,
+    groups: collections::HashMap<Arc<str>, Group>,
 }
 
 impl Subscribers {
@@ -180,7 +186,7 @@ fn merged(found: &[&Subscribers]) -> Vec<Target> {
     if let [only] = found {
         return only.plain.values().map(|(session, grant)| session.target(grant.clone())).collect();
     }
-    let mut merged: IndexMap<SessionId, Target> = IndexMap::default();
+    let mut merged: IndexMap<SessionId, Target> = IndexMap::new();
     for (session, grant) in found.iter().flat_map(|subscribers| subscribers.plain.values()) {
         merged
             .entry(session.id)

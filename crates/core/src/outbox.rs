@@ -1,9 +1,9 @@
 //! The bounded backlog of one session: what its socket could not take yet.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use self::slots::Slots;
-use crate::{channel::Channel, hash::HashMap, message::Message, peer::Grant};
+use crate::{channel::Channel, message::Message, peer::Grant};
 
 mod slots;
 
@@ -74,7 +74,7 @@ impl Outbox {
     /// An empty one.
     #[must_use]
     pub fn new(limits: OutboxLimits) -> Self {
-        Self { limits, queue: Slots::new(), front: 0, latest: HashMap::default(), messages: 0, bytes: 0 }
+        Self { limits, queue: Slots::new(), front: 0, latest: HashMap::new(), messages: 0, bytes: 0 }
     }
 
     /// How many messages wait.
@@ -196,6 +196,6 @@ impl Outbox {
     /// A subscriber that has caught up gives its memory back.
     fn release(&mut self) {
         self.queue = Slots::new();
-        self.latest = HashMap::default();
+        self.latest = HashMap::new();
     }
 }

@@ -1,6 +1,7 @@
 //! A session: a client's standing on the bus. It may outlive its connection.
 
 use std::{
+    collections::HashMap,
     fmt,
     sync::{
         Arc,
@@ -14,7 +15,6 @@ use parking_lot::Mutex;
 use crate::{
     bus::Bus,
     channel::Filter,
-    hash::HashMap,
     lane::Target,
     message::{Connector, Qos},
     monitor::MonitorEvent,
