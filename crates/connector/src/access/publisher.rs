@@ -227,7 +227,12 @@ impl Changes {
             }
         }
         if let Some(event) = &self.event {
-            publication.extras_mut().event = Some(event.clone()).filter(|event| !event.is_empty());
+            let extras = publication.extras_mut();
+            let before = std::mem::replace(&mut extras.event, Some(event.clone()).filter(|event| !event.is_empty()));
+            if before != extras.event {
+                // MQTT 5 says it by a property of this name, which would go on saying what it was.
+                extras.properties.retain(|(name, value)| &**name != "event" || Some(value) != before.as_ref());
+            }
         }
         publication.retain = self.retain.unwrap_or(publication.retain);
         publication

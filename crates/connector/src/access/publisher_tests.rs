@@ -57,10 +57,15 @@ async fn it_is_told_who_publishes_what_and_allows_denies_and_changes() {
         200,
         r#"{"allow":true,"channel":"moderated/b","payload":{"n": 1.0,"by":"joe"},"event":"","retain":true}"#.to_owned(),
     );
-    let changed = authorizer.judge(&who(), message("1")).await.unwrap();
+    let mut device = message("1");
+    // As MQTT 5 says it.
+    device.extras_mut().properties =
+        [("event", "e"), ("unit", "C")].map(|(name, value)| (name.into(), value.into())).into();
+    let changed = authorizer.judge(&who(), device).await.unwrap();
     assert_eq!((changed.channel.as_str(), changed.retain), ("moderated/b", true));
     assert_eq!(&changed.payload[..], br#"{"n": 1.0,"by":"joe"}"#, "as it was written");
-    assert_eq!(changed.extras.unwrap().event, None);
+    let extras = changed.extras.unwrap();
+    assert_eq!((extras.event, extras.properties), (None, vec![("unit".into(), "C".into())]));
     for (body, payload) in
         [(r#"{"allow":true,"payload":"te\"xt"}"#, "te\"xt"), (r#"{"allow":true,"base64":"aGk="}"#, "hi")]
     {
