@@ -180,8 +180,8 @@ fn stop(child: &mut Child, patience: Duration) {
 }
 
 /// What the server under test is given beside its defaults: a Pusher app that does not limit client events, because
-/// ten per second are nothing to measure.
-const CONFIG: &str = "[[pusher.apps]]\nid = \"demo\"\nkey = \"demo-key\"\nsecret = \"demo-secret\"\n\
+/// ten per second are nothing to measure, and as many Bayeux handshakes as come.
+const CONFIG: &str = "[bayeux.limits]\nhandshakes_per_second = 1000000\n[[pusher.apps]]\nid = \"demo\"\nkey = \"demo-key\"\nsecret = \"demo-secret\"\n\
     client_events = true\nlimits = { client_events_per_second = 0 }\n";
 
 /// This program as a gateway.
