@@ -111,13 +111,21 @@ impl Lane {
     }
 
     /// Wakes those of the lanes into which a message for so many was put. To wake another core takes longer than to write to a
-    /// few: then only the first is woken, and wakes the next when it is done, unless it has more to do.
+    /// few: then only the first is woken, unless it has more to do, and wakes the next when it is done.
     pub(crate) fn wake_all<'a>(lanes: impl Iterator<Item = &'a Arc<Self>>, targets: usize) {
         for lane in lanes {
             lane.wake();
             if targets <= FEW && lane.waiting() <= 1 {
                 return;
             }
+        }
+    }
+
+    /// Wakes one that nobody has woken for what it was given.
+    fn wake_next(lanes: &[Arc<Self>]) {
+        let asleep = |lane: &&Arc<Self>| lane.waiting() > 0 && !lane.awake.load(Ordering::SeqCst);
+        if let Some(lane) = lanes.iter().find(asleep) {
+            lane.wake();
         }
     }
 
@@ -169,8 +177,7 @@ impl Lane {
                 self.awake.store(false, Ordering::SeqCst);
                 // What came before that has woken nobody.
                 if self.inbox.lock().is_empty() && !self.closed.load(Ordering::SeqCst) {
-                    let asleep = |lane: &&Arc<Self>| lane.waiting() > 0 && !lane.awake.load(Ordering::SeqCst);
-                    lanes.iter().find(asleep).into_iter().for_each(|lane| lane.wake());
+                    Self::wake_next(&lanes);
                     self.arrived.notified().await;
                 }
                 self.awake.store(true, Ordering::SeqCst);
@@ -182,6 +189,7 @@ impl Lane {
                 let delivered = pass.len() - self.give_back(freed);
                 self.waiting.fetch_sub(delivered, Ordering::Relaxed);
                 self.drained.notify_waiters();
+                Self::wake_next(&lanes);
             }
             batch.clear();
             batch.shrink_to(4 * PASS);

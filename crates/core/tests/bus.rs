@@ -2,11 +2,19 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use ratatosk_core::{
-    Bus, Channel, Connector, EndReason, Filter, Monitor, MonitorEvent, MonitorHandler, Origin, OutboxLimits, Position,
-    Publication, PublishError, QueuePeer, Session, SessionConfig, SlowPolicy, SubscribeOptions, monitor::Monitored,
+    Bus, BusConfig, Channel, Connector, EndReason, Filter, MemoryEngine, Monitor, MonitorEvent, MonitorHandler, Origin,
+    OutboxLimits, Position, Publication, PublishError, QueuePeer, Rules, Session, SessionConfig, SlowPolicy,
+    SubscribeOptions, monitor::Monitored,
 };
 
 fn filter(text: &str) -> Filter {
@@ -88,6 +96,59 @@ async fn a_crowd_that_talks_at_once_hears_all_but_itself() {
         let others: Vec<usize> = (0..20).filter(|said| n == 3 || said % 4 != n).collect();
         assert_eq!(heard(queue, others.len()).await, others, "{n}");
         assert_eq!(queue.depth().0, 0);
+    }
+}
+
+/// Answers every delivery with another message, as long as it may.
+struct Chatter {
+    bus: Bus,
+    goes_on: Arc<AtomicBool>,
+}
+
+impl MonitorHandler for Chatter {
+    fn handle(&self, monitored: &Monitored) {
+        if matches!(monitored.event, MonitorEvent::DeliveredMessage { .. }) && self.goes_on.load(Ordering::Relaxed) {
+            self.bus.publish(publication("busy", 1)).unwrap();
+        }
+    }
+
+    fn wants_messages(&self) -> bool {
+        true
+    }
+}
+
+/// A message to a few wakes one lane. The others get it even if that one never comes to rest.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lane_that_is_always_busy_holds_up_no_other() {
+    for busy in 0..2 {
+        let (bus, tasks) = Bus::new(BusConfig {
+            gateway_id: "g".into(),
+            epoch: "e".into(),
+            lanes: 2,
+            rules: Rules::default(),
+            engine: Arc::new(MemoryEngine::default()),
+        });
+        tasks.into_iter().for_each(|task| drop(tokio::spawn(task)));
+        let goes_on = Arc::new(AtomicBool::new(true));
+        bus.monitor().add(Arc::new(Chatter { bus: bus.clone(), goes_on: goes_on.clone() }));
+        // Neighbours have different lanes.
+        let open = |n: usize| {
+            let queue = QueuePeer::new(OutboxLimits { messages: 4, bytes: 4096, policy: SlowPolicy::DropOldest });
+            let config = SessionConfig::client(format!("s{n}"), Connector::register("test"));
+            let session = bus.open_session(config, queue.clone());
+            session.subscribe(filter("both"), SubscribeOptions::default());
+            if n == busy {
+                session.subscribe(filter("busy"), SubscribeOptions::default());
+            }
+            (session, queue)
+        };
+        let all = [open(0), open(1)];
+        bus.publish(publication("both", busy)).unwrap();
+        let other = take(&all[1 - busy].1, 1);
+        let taken = tokio::time::timeout(Duration::from_secs(30), other).await.unwrap();
+        assert_eq!(taken[0].1, busy.to_string());
+        goes_on.store(false, Ordering::Relaxed);
+        bus.close();
     }
 }
 
