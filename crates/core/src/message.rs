@@ -74,7 +74,15 @@ pub struct Position {
 
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.epoch, self.seq)
+        f.write_str(&Self::text(&self.epoch, self.seq))
+    }
+}
+
+impl Position {
+    /// `EPOCH.SEQ`. Every event of a stream has one: it is joined without the formatting machinery.
+    #[must_use]
+    pub fn text(epoch: &str, seq: u64) -> String {
+        [epoch, ".", itoa::Buffer::new().format(seq)].concat()
     }
 }
 

@@ -6,7 +6,7 @@ use crate::proto::envelope::{Data, Envelope};
 use crate::proto::parser::Event;
 use bytes::{Bytes, BytesMut};
 use ratatosk_core::message::{Extras, Properties};
-use ratatosk_core::{Channel, Fields, Form, Kind, Message};
+use ratatosk_core::{Channel, Fields, Form, Kind, Message, Position};
 use std::sync::{Arc, LazyLock};
 
 /// The name of the property that carries a foreign stream's event id.
@@ -81,10 +81,7 @@ impl Style {
     }
 
     fn write(self, epoch: &str, message: &Message, cursor: Option<&str>) -> Bytes {
-        let mut id = String::with_capacity(epoch.len() + ".".len() + 20);
-        id.push_str(epoch);
-        id.push('.');
-        id.push_str(itoa::Buffer::new().format(message.seq));
+        let id = Position::text(epoch, message.seq);
         let mut envelope = envelope(&id, message, cursor.is_some());
         envelope.cursor = cursor;
         let mut out = BytesMut::new();

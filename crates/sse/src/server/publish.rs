@@ -47,10 +47,7 @@ pub(super) async fn handle(State(server): State<Server>, request: Request) -> Re
 fn accepted(server: &Server, receipt: Receipt) -> Response {
     // None waits for its channel's turn: it has no place yet.
     let body = match receipt.seq {
-        Some(seq) => {
-            let position = server.0.bus.position(seq);
-            ["{\"id\":\"", &position.epoch, ".", itoa::Buffer::new().format(seq), "\"}\n"].concat()
-        }
+        Some(seq) => ["{\"id\":\"", &server.0.bus.position(seq).to_string(), "\"}\n"].concat(),
         None => "{\"id\":null}\n".to_owned(),
     };
     let mut answer = Response::new(Body::from(body));

@@ -8,7 +8,9 @@ use crate::proto::encoder::{encode_event, encode_retry};
 use bytes::{Bytes, BytesMut};
 use ratatosk_connector::http::Problem;
 use ratatosk_connector::stream::{Frame, StreamPeer};
-use ratatosk_core::{Backlog, Connector, Delivered, EndReason, Fields, Filter, Form, Message, Peer, Run, stats::Stats};
+use ratatosk_core::{
+    Backlog, Connector, Delivered, EndReason, Fields, Filter, Form, Message, Peer, Position, Run, stats::Stats,
+};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -105,7 +107,7 @@ impl Frame for UpdateFrame {
         let own = if message.origin.connector == self.hub { Fields::PROPERTIES } else { Fields::NONE };
         message.count_losses(self.hub, MERCURE_CARRIES.and(own).and(bare(&message.payload)), &self.stats);
         let marks = Marks::of(message, self.hub);
-        let position = format!("{}.{}", self.epoch, message.seq);
+        let position = Position::text(&self.epoch, message.seq);
         let mut out = BytesMut::new();
         if let Some(retry) = marks.retry.and_then(|retry| retry.parse().ok()) {
             encode_retry(&mut out, Duration::from_millis(retry));
