@@ -12,6 +12,7 @@
 //! what fails. Rules without one cost nothing for it.
 
 mod analysis;
+mod counts;
 mod levels;
 mod rate;
 mod reply;
@@ -21,10 +22,11 @@ mod template;
 mod treatment;
 
 pub use analysis::{Conflict, LoopGuard, RuleRef, Unguarded, UpstreamRules, analyse};
+pub use counts::Counts;
 pub use reply::ReplyMap;
 pub use rule::{Direction, Rule, RuleError, RuleOptions, RuleSet};
 pub use template::TemplateError;
-pub use treatment::{Counts, Failure, Scene, Treatment, TreatmentBuilder, TreatmentError, Verdict};
+pub use treatment::{Failure, Scene, Treatment, TreatmentBuilder, TreatmentError, Verdict};
 
 use ratatosk_core::Filter;
 

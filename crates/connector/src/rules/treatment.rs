@@ -4,13 +4,7 @@
 //! (nothing, one or several), then event, properties, quality of service and retain are set. Programs need a thread of
 //! their own ([`ratatosk_jq::Worker`]); the rest is done wherever the message is.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use ratatosk_core::{Channel, Publication, Qos, message::Kind};
@@ -18,6 +12,7 @@ use ratatosk_jq::{CompileError, Input, Limits, Output, Program, RunError, Worker
 use serde_json::json;
 
 use super::{
+    counts::Counts,
     rate::Bucket,
     template::{Template, TemplateError},
 };
@@ -82,50 +77,6 @@ impl TreatmentError {
             Self::Template { key, .. } => key,
             Self::Reserved => "dead_letter",
         }
-    }
-}
-
-/// What became of messages, counted.
-#[derive(Debug, Default)]
-pub struct Counts {
-    carried: AtomicU64,
-    filtered: AtomicU64,
-    rate_limited: AtomicU64,
-    failed: AtomicU64,
-    dead_letters: AtomicU64,
-}
-
-impl Counts {
-    /// All of them, by the name that metrics have for each.
-    pub fn read(&self) -> [(&'static str, u64); 4] {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        [
-            ("carried", read(&self.carried)),
-            ("filtered", read(&self.filtered)),
-            ("rate_limited", read(&self.rate_limited)),
-            ("failed", read(&self.failed)),
-        ]
-    }
-
-    /// Messages that went to the dead-letter channel.
-    #[must_use]
-    pub fn dead_letters(&self) -> u64 {
-        self.dead_letters.load(Ordering::Relaxed)
-    }
-
-    /// One more went there.
-    pub fn count_dead_letter(&self) {
-        self.dead_letters.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn count(&self, verdict: &Verdict) {
-        let counter = match verdict {
-            Verdict::Crosses(_) => &self.carried,
-            Verdict::Filtered => &self.filtered,
-            Verdict::RateLimited => &self.rate_limited,
-            Verdict::Failed(_) => &self.failed,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -336,7 +287,7 @@ impl Treatment {
     pub fn fail(&self, detail: impl Into<String>) -> Failure {
         let reason = if self.transform.is_some() { "transform" } else { "when" };
         let failure = Failure { reason, detail: detail.into() };
-        self.counts.failed.fetch_add(1, Ordering::Relaxed);
+        self.counts.count_failed();
         failure
     }
 
