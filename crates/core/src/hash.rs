@@ -3,6 +3,9 @@
 
 pub(crate) use ahash::RandomState;
 
+/// For what the gateway numbers itself: nobody can choose such keys, so that they need no seed of their own.
+pub(crate) type NumberState = std::hash::BuildHasherDefault<ahash::AHasher>;
+
 pub(crate) type HashMap<K, V> = std::collections::HashMap<K, V, RandomState>;
 /// One that many threads read and change at once.
 pub(crate) type SharedMap<K, V> = papaya::HashMap<K, V, RandomState>;

@@ -13,13 +13,13 @@ use smallvec::SmallVec;
 
 use crate::{
     channel::{Channel, Filter},
-    hash::HashMap,
+    hash::{HashMap, NumberState},
     lane::{Target, Targets},
     peer::{Grant, Share},
     session::{SessionCore, SessionId},
 };
 
-type Members = IndexMap<SessionId, (Arc<SessionCore>, Grant)>;
+type Members = IndexMap<SessionId, (Arc<SessionCore>, Grant), NumberState>;
 
 /// The members of one shared subscription (`$share/NAME/FILTER`): each message goes to one of them.
 #[derive(Debug)]
@@ -186,7 +186,7 @@ fn merged(found: &[&Subscribers]) -> Vec<Target> {
     if let [only] = found {
         return only.plain.values().map(|(session, grant)| session.target(grant.clone())).collect();
     }
-    let mut merged: IndexMap<SessionId, Target> = IndexMap::new();
+    let mut merged: IndexMap<SessionId, Target, NumberState> = IndexMap::default();
     for (session, grant) in found.iter().flat_map(|subscribers| subscribers.plain.values()) {
         merged
             .entry(session.id)

@@ -1,7 +1,6 @@
 //! A session: a client's standing on the bus. It may outlive its connection.
 
 use std::{
-    collections::HashMap,
     fmt,
     sync::{
         Arc,
@@ -21,6 +20,10 @@ use crate::{
     peer::{Grant, Peer},
     presence::Standing,
 };
+
+pub(crate) use self::subscriptions::Subscriptions;
+
+mod subscriptions;
 
 /// A session's number, unique in the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -135,9 +138,6 @@ pub struct Subscribed {
     pub cut: u64,
 }
 
-/// By filter and, for shared subscriptions, group.
-type Subscriptions = HashMap<(Filter, Option<Arc<str>>), SubscribeOptions>;
-
 /// What the bus and its lanes know of a session.
 pub(crate) struct SessionCore {
     pub(crate) id: SessionId,
@@ -250,8 +250,7 @@ impl Session {
         let (changes, at) = self.bus.add_interest(&self.core, &filters);
         *cut = at;
         let mut subscriptions = self.core.subscriptions.lock();
-        subscriptions
-            .extend(filters.iter().map(|(filter, options)| ((filter.clone(), options.group.clone()), options.clone())));
+        filters.iter().for_each(|(filter, options)| subscriptions.insert(filter.clone(), options.clone()));
         drop(subscriptions);
         let config = &self.core.config;
         for (change, (filter, _)) in
@@ -278,21 +277,20 @@ impl Session {
 
     /// Ends the membership in a shared subscription, or with `None` the plain subscription.
     pub fn unsubscribe_group(&self, filter: &Filter, group: Option<&Arc<str>>) -> bool {
-        let removed = self.core.subscriptions.lock().remove(&(filter.clone(), group.cloned())).is_some();
+        let removed = self.core.subscriptions.lock().remove(filter, group);
         removed && self.leave(filter, group)
     }
 
     /// What it is subscribed to.
     #[must_use]
     pub fn filters(&self) -> Vec<Filter> {
-        self.core.subscriptions.lock().keys().map(|(filter, _)| filter.clone()).collect()
+        self.core.subscriptions.lock().filters().cloned().collect()
     }
 
     /// Its subscriptions, with how each takes its messages.
     #[must_use]
     pub fn subscriptions(&self) -> Vec<(Filter, SubscribeOptions)> {
-        let subscriptions = self.core.subscriptions.lock();
-        subscriptions.iter().map(|((filter, _), options)| (filter.clone(), options.clone())).collect()
+        self.core.subscriptions.lock().iter().cloned().collect()
     }
 
     /// How many subscriptions it has.
@@ -330,8 +328,8 @@ impl Session {
             return;
         }
         let subscriptions = std::mem::take(&mut *self.core.subscriptions.lock());
-        for (filter, group) in subscriptions.keys() {
-            self.leave(filter, group.as_ref());
+        for (filter, options) in subscriptions.iter() {
+            self.leave(filter, options.group.as_ref());
         }
         self.leave_all_rosters();
         self.bus.forget(&self.core);

@@ -35,7 +35,7 @@ impl SessionQuery {
             && self
                 .filter
                 .as_ref()
-                .is_none_or(|wanted| core.subscriptions.lock().keys().any(|(filter, _)| filter == wanted))
+                .is_none_or(|wanted| core.subscriptions.lock().filters().any(|filter| filter == wanted))
     }
 }
 

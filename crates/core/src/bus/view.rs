@@ -138,6 +138,6 @@ pub(super) fn info(core: &SessionCore) -> SessionInfo {
         connector: core.config.connector,
         user: core.config.user.clone(),
         opened: core.opened,
-        subscriptions: core.subscriptions.lock().keys().map(|(filter, _)| filter.clone()).collect(),
+        subscriptions: core.subscriptions.lock().filters().cloned().collect(),
     }
 }

@@ -117,8 +117,11 @@ impl SessionCore {
     }
 
     fn enter_all(&self, bus: &Bus) {
-        let filters: Vec<_> = self.subscriptions.lock().keys().filter(|key| key.1.is_none()).cloned().collect();
-        filters.iter().for_each(|(filter, _)| self.enter_by_rule(bus, filter));
+        let subscriptions = self.subscriptions.lock();
+        let plain = subscriptions.iter().filter(|(_, options)| options.group.is_none());
+        let filters: Vec<_> = plain.map(|(filter, _)| filter.clone()).collect();
+        drop(subscriptions);
+        filters.iter().for_each(|filter| self.enter_by_rule(bus, filter));
     }
 
     fn enter_by_rule(&self, bus: &Bus, filter: &Filter) {
@@ -129,7 +132,7 @@ impl SessionCore {
         }
         let mut guard = self.standing.lock();
         // Other rules are put in force from outside the session's task: it may have left, or ended, meanwhile.
-        if self.has_ended() || !self.subscriptions.lock().contains_key(&(filter.clone(), None)) {
+        if self.has_ended() || !self.subscriptions.lock().contains(filter, None) {
             return;
         }
         let Some(member) = self.member(guard.as_deref()) else { return };
