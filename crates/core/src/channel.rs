@@ -114,7 +114,7 @@ impl Filter {
         let text = pattern.as_ref();
         check(text)?;
         let mut levels = text.split('/');
-        if levels.any(|level| level == "#") && levels.next().is_some() {
+        if text.as_bytes().contains(&b'#') && levels.any(|level| level == "#") && levels.next().is_some() {
             return Err(FilterError::HashNotLast);
         }
         Ok(Self(pattern.into()))
@@ -134,7 +134,8 @@ impl Filter {
     /// Whether any level is `+` or `#`; a filter without them names exactly one channel.
     #[must_use]
     pub fn is_wildcard(&self) -> bool {
-        self.levels().any(|level| level == "+" || level == "#")
+        let may_be = |byte: &u8| matches!(byte, b'+' | b'#');
+        self.0.as_bytes().iter().any(may_be) && self.levels().any(|level| level == "+" || level == "#")
     }
 
     /// Whether monitor events keep it to themselves: a connector whose channel names are secrets lets them begin with `$~`.
@@ -189,6 +190,13 @@ impl Filter {
     /// Whether some channel is matched by both patterns.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
+        // Mostly they differ at once.
+        if let (Some(a), Some(b)) = (self.0.bytes().next(), other.0.bytes().next())
+            && a != b
+            && ![a, b].iter().any(|first| matches!(first, b'+' | b'#' | b'/'))
+        {
+            return false;
+        }
         let (mut left, mut right) = (self.levels(), other.levels());
         let mut depth = 0;
         loop {
