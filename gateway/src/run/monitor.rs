@@ -1,15 +1,14 @@
 //! Monitor events as JSON messages on `$monitor/{event}/{connector or upstream}`.
 
 use std::{
-    collections::HashMap,
+    borrow::Cow,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
     time::UNIX_EPOCH,
 };
 
-use parking_lot::RwLock;
 use ratatosk_core::{
     Bus, Channel, Connector, Message, MonitorEvent, MonitorHandler, Origin, Publication, Qos, monitor::Monitored,
 };
@@ -20,34 +19,37 @@ use crate::config::raw::MonitorSection;
 /// Publishes the bus's events on the bus.
 pub(super) fn publish_events(bus: &Bus, section: &MonitorSection) {
     let (messages, sample) = (section.messages, section.sample);
-    let (sampler, channels) = (Sampler::new(sample), RwLock::default());
+    let (sampler, channels) = (Sampler::new(sample), Channels::default());
     bus.monitor().add(Arc::new(Publisher { bus: bus.clone(), messages, sampler, channels }));
 }
+
+/// The channels of what is told of clients, made once: thousands may come at once.
+type Channels = [[OnceLock<Channel>; Connector::MAX]; 6];
 
 struct Publisher {
     bus: Bus,
     messages: bool,
     sampler: Sampler,
-    /// The channels of what is told of each connector's clients, made once: thousands may come at once.
-    channels: RwLock<HashMap<(&'static str, Connector), Channel>>,
+    channels: Channels,
 }
 
 impl Publisher {
-    fn channel(&self, event: &MonitorEvent, name: &'static str, by: &str) -> Option<Channel> {
+    fn channel(&self, event: &MonitorEvent, name: &'static str, by: &str) -> Option<Cow<'_, Channel>> {
         let make = || Channel::new(["$monitor/", name, "/", by].concat()).ok();
-        let connector = match event {
-            MonitorEvent::CreatedClient { connector, .. }
-            | MonitorEvent::DestroyedClient { connector, .. }
-            | MonitorEvent::ClientSubscribed { connector, .. }
-            | MonitorEvent::ClientUnsubscribed { connector, .. } => *connector,
-            _ => return make(),
+        let (kind, connector) = match event {
+            MonitorEvent::CreatedClient { connector, .. } => (0, *connector),
+            MonitorEvent::DestroyedClient { connector, .. } => (1, *connector),
+            MonitorEvent::ClientSubscribed { connector, .. } => (2, *connector),
+            MonitorEvent::ClientUnsubscribed { connector, .. } => (3, *connector),
+            MonitorEvent::CreatedChannel { .. } => (4, Connector::GATEWAY),
+            MonitorEvent::DestroyedChannel { .. } => (5, Connector::GATEWAY),
+            _ => return make().map(Cow::Owned),
         };
-        let known = self.channels.read().get(&(name, connector)).cloned();
-        known.or_else(|| {
-            let channel = make()?;
-            self.channels.write().insert((name, connector), channel.clone());
-            Some(channel)
-        })
+        let known = self.channels.get(kind)?.get(connector.index())?;
+        if known.get().is_none() {
+            let _ = known.set(make()?); // another thread may have been first: it made the same
+        }
+        known.get().map(Cow::Borrowed)
     }
 }
 
@@ -90,7 +92,9 @@ impl MonitorHandler for Publisher {
         }
         let payload = describe(monitored, name, &self.bus).to_string();
         // The gateway's own message to its own channel cannot be refused.
-        let _ = self.bus.publish(Publication::new(channel, payload, Origin::gateway()).with_qos(Qos::AtMostOnce));
+        let _ = self
+            .bus
+            .publish(Publication::new(channel.into_owned(), payload, Origin::gateway()).with_qos(Qos::AtMostOnce));
     }
 
     fn wants_messages(&self) -> bool {
