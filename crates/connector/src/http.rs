@@ -8,9 +8,10 @@ pub use crate::listener::Permit;
 
 pub use self::{
     forwarded::{ForwardedHeader, TrustedProxies},
-    listener::{Front, HttpLimits, HttpListener},
+    listener::{Front, HttpLimits, HttpListener, Shortcut},
     origins::Origins,
     problem::Problem,
+    requester::Requester,
     takeover::{Resume, Taken, Takeover},
     trace::trace_context,
 };
@@ -19,6 +20,7 @@ mod forwarded;
 mod listener;
 mod origins;
 mod problem;
+mod requester;
 mod rewound;
 mod takeover;
 mod trace;

@@ -6,6 +6,7 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use ratatosk_core::{Connector, MonitorEvent};
+use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -88,6 +89,7 @@ impl Listener {
 
     /// Accepts until the gateway closes. `arrived` is handed each connection and must not block.
     pub async fn serve(self, life: Lifecycle, arrived: impl Fn(Arrival) + Send + Sync + 'static) {
+        let _ = SockRef::from(&self.tcp).set_tcp_nodelay(true); // connections inherit it; without it only latency suffers
         let entrance = Arc::new(Entrance { listener: self, told: Arc::new(Semaphore::new(TOLD)), arrived });
         let mut closing = std::pin::pin!(life.closing());
         loop {
@@ -134,7 +136,6 @@ impl<F: Fn(Arrival) + Send + Sync + 'static> Entrance<F> {
     }
 
     fn accepted(self: Arc<Self>, stream: TcpStream, remote: SocketAddr, life: &Lifecycle) {
-        let _ = stream.set_nodelay(true); // only latency suffers
         let Some(mut entering) = self.count() else { return };
         let Listener { tls, proxy_header, timeout, .. } = &self.listener;
         if tls.is_none() && proxy_header.is_none() {

@@ -3,11 +3,15 @@
 use std::{
     io,
     net::SocketAddr,
-    task::{Context, Poll},
+    pin::Pin,
+    task::{Context, Poll, ready},
 };
 
 use parking_lot::Mutex;
-use tokio::{io::Interest, net::TcpStream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
+    net::TcpStream,
+};
 use tokio_rustls::rustls::ServerConnection;
 
 use crate::listener::Transport;
@@ -278,5 +282,64 @@ impl Socket {
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.tcp().peer_addr().ok()
+    }
+}
+
+/// For a connection that goes back to the HTTP library.
+impl AsyncRead for Socket {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_read(context, buf),
+            Self::Tls(tls) => loop {
+                let result = tls.try_read(buf.initialize_unfilled());
+                if !is_blocked(&result) {
+                    buf.advance(result?);
+                    return Poll::Ready(Ok(()));
+                }
+                ready!(tls.tcp.poll_read_ready(context))?;
+            },
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(context, &[io::IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut *self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(context, slices),
+            Self::Tls(tls) => loop {
+                let result = tls.try_write_vectored(slices);
+                if !is_blocked(&result) {
+                    return Poll::Ready(result);
+                }
+                ready!(tls.tcp.poll_write_ready(context))?;
+            },
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let result = self.try_flush();
+            if !is_blocked(&result) {
+                return Poll::Ready(result);
+            }
+            ready!(self.poll_writable(context))?;
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.finish();
+        Poll::Ready(Ok(()))
     }
 }

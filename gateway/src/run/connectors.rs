@@ -1,21 +1,23 @@
 //! The list of connectors: what each serves, and where. A new protocol is one line here.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use axum::{
     Router,
     extract::Request,
     response::{IntoResponse, Response},
 };
+use futures_util::FutureExt as _;
 use http::{HeaderMap, Method, StatusCode, header};
 use http_body::SizeHint;
 use ratatosk_connector::{
     access::Access,
-    http::{Front, Origins, Problem},
+    http::{Front, Origins, Problem, Shortcut},
     lifecycle::Lifecycle,
     limits::Limits,
 };
 use ratatosk_core::Bus;
+use tower::{Layer as _, Service as _, service_fn};
 
 use ratatosk_mqtt::server::{MqttServer, Settings};
 
@@ -70,19 +72,29 @@ impl Connectors {
         let mqtt = MqttServer::new(settings, bus.clone(), life.clone(), Arc::new(MqttDoor(access.clone())));
         let mercure = resolved.sse.mercure.as_ref();
         let mercure = mercure.map(|config| ratatosk_sse::server::mercure::Hub::new(&sse, config)).transpose()?;
+        let guard = Guard::new(resolved, access.clone(), origins.clone());
+        let (streams, publishing) = (sse.clone(), sse.clone());
+        let shortcuts = vec![
+            shortcut(&guard, Method::GET, sse.path(), move |request| streams.clone().stream(request)),
+            shortcut(&guard, Method::POST, "/publish", move |request| publishing.clone().publish(request)),
+        ];
         let router = Router::new()
             .merge(extra)
             .merge(sse.router())
             .merge(mercure.map(|hub| hub.router()).unwrap_or_default())
             .merge(bayeux.router())
             .merge(pusher.router())
-            .layer(Guard::new(resolved, access.clone(), origins.clone()))
+            .layer(guard)
             // A WebSocket handshake in a browser carries no credentials: MQTT's CONNECT does.
             .merge(mqtt.router("/mqtt", origins.clone()))
             .fallback(no_such_path)
             .method_not_allowed_fallback(bad_method);
-        let front =
-            Arc::new(Gate { origins, max_body: resolved.http.max_body as u64, max_header: resolved.http.max_header });
+        let front = Arc::new(Gate {
+            origins,
+            max_body: resolved.http.max_body as u64,
+            max_header: resolved.http.max_header,
+            shortcuts,
+        });
         Ok(Self { router, front, mqtt, access })
     }
 }
@@ -100,11 +112,32 @@ async fn bad_method(request: Request) -> Problem {
 
 /// What every route has in common: CORS preflights, headers that are too large, and bodies that announce to be, are answered before
 /// any of it is read.
-#[derive(Debug)]
 struct Gate {
     origins: Origins,
     max_body: u64,
     max_header: usize,
+    /// Around the router.
+    shortcuts: Vec<(Method, String, Box<Shortcut>)>,
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate").field("max_body", &self.max_body).finish_non_exhaustive()
+    }
+}
+
+/// A way to a handler that goes through the guard, as all ways do, and not through the router.
+fn shortcut<F>(
+    guard: &Guard,
+    method: Method,
+    path: &str,
+    handler: impl Fn(Request) -> F + Clone + Send + Sync + 'static,
+) -> (Method, String, Box<Shortcut>)
+where
+    F: Future<Output = Response> + Send + 'static,
+{
+    let guarded = guard.layer(service_fn(move |request| handler(request).map(Ok)));
+    (method, path.to_owned(), Box::new(move |request| Box::pin(guarded.clone().call(request))))
 }
 
 impl Gate {
@@ -135,6 +168,11 @@ impl Front for Gate {
         };
         answer.headers_mut().extend(more);
         Some(answer)
+    }
+
+    fn shortcut(&self, method: &Method, path: &str) -> Option<&Shortcut> {
+        let known = self.shortcuts.iter().find(|(of, at, _)| of == method && at == path);
+        known.map(|(_, _, shortcut)| &**shortcut)
     }
 }
 

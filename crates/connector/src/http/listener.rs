@@ -5,6 +5,7 @@ use std::{
     fmt::Debug,
     future::Future,
     io,
+    mem::MaybeUninit,
     net::SocketAddr,
     pin::{Pin, pin},
     sync::Arc,
@@ -12,20 +13,25 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, extract::ConnectInfo, response::Response};
+use axum::{Router, body::Body, response::Response};
+use bytes::{Bytes, BytesMut};
 use futures_util::future::Either;
 use http::{HeaderMap, HeaderValue, Method, header};
 use http_body::{Body as _, SizeHint};
 use hyper::{Request, body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use ratatosk_core::Connector;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+};
 use tower::ServiceExt;
 
 use super::{
     forwarded::TrustedProxies,
+    requester::Requester,
     rewound::{Bare, Rewound},
-    takeover::{Resume, Taken, Takeover},
+    takeover::{Claims, Resume, Taken},
     unread::Unread,
 };
 use crate::{
@@ -40,8 +46,8 @@ static OPENING: Turnstile = Turnstile::new(4);
 /// The first bytes of an HTTP/2 connection without TLS (RFC 9113 section 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0";
 
-/// How long to wait for the rest of a preface that came in pieces.
-const PEEK_REST: Duration = Duration::from_millis(10);
+/// Bytes of a first read: a request mostly has fewer.
+const FIRST_READ: usize = 1024;
 
 /// Connections of a listener that nobody has said anything about.
 const CONNECTIONS: usize = 100_000;
@@ -65,7 +71,17 @@ impl Default for HttpLimits {
 pub trait Front: Debug + Send + Sync {
     /// Answers some requests itself; `body` is what the request announces of its body. None lets it go on.
     fn answer(&self, method: &Method, headers: &HeaderMap, body: SizeHint) -> Option<Response>;
+
+    /// Who answers a request that need not be routed, because it is known where it goes.
+    fn shortcut(&self, method: &Method, path: &str) -> Option<&Shortcut> {
+        let _ = (method, path);
+        None
+    }
 }
+
+/// A handler that requests come to without being routed: routing takes longer than the handling of what comes by the thousand.
+pub type Shortcut = dyn Fn(Request<Body>) -> Answering + Send + Sync;
+type Answering = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
 /// A listener for HTTP.
 #[derive(Debug)]
@@ -114,11 +130,17 @@ impl Shared {
     async fn connection(self: Arc<Self>, arrival: Arrival) {
         let Arrival { transport, remote, permit } = arrival;
         match transport {
-            Transport::Tcp(stream) => match tokio::time::timeout(self.limits.head_timeout, is_http2(&stream)).await {
-                Ok(Ok(true)) => Box::pin(self.http2(stream, remote, permit)).await,
-                Ok(Ok(false)) => self.http1(stream, remote, permit).await,
-                Ok(Err(_)) | Err(_) => {}
-            },
+            Transport::Tcp(mut stream) => {
+                let first = tokio::time::timeout(self.limits.head_timeout, first_bytes(&mut stream)).await;
+                let Ok(Ok(first)) = first else { return };
+                let is_http2 = first.starts_with(HTTP2_PREFACE);
+                let stream = Rewound::new(stream, first);
+                if is_http2 {
+                    Box::pin(self.http2(stream, remote, permit)).await;
+                } else {
+                    self.http1(stream, remote, permit).await;
+                }
+            }
             Transport::Tls(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
                 Box::pin(self.http2(*stream, remote, permit)).await;
             }
@@ -130,11 +152,10 @@ impl Shared {
     where
         S: Bare,
     {
-        let takeover = Takeover::default();
-        let (shared, grant, counted) = (self.clone(), takeover.clone(), permit.clone());
+        let claims = Claims::default();
+        let (shared, of_connection, counted) = (self.clone(), claims.clone(), permit.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
-            let (source, permit) = shared.introduce(&mut request, remote, &counted);
-            request.extensions_mut().insert(grant.of(source, permit, source != remote));
+            shared.introduce(&mut request, remote, &counted, Some(&of_connection));
             shared.answer(request.map(Body::new))
         });
         let mut builder = hyper::server::conn::http1::Builder::new();
@@ -153,8 +174,8 @@ impl Shared {
                 Pin::new(&mut *connection).graceful_shutdown();
             }
             let done = Pin::new(&mut *connection).poll(context).is_ready();
-            match (takeover.is_claimed(), done) {
-                (true, _) => Poll::Ready(takeover.claimed()),
+            match (claims.is_claimed(), done) {
+                (true, _) => Poll::Ready(claims.take()),
                 (false, true) => Poll::Ready(None),
                 (false, false) => Poll::Pending,
             }
@@ -177,33 +198,34 @@ impl Shared {
         }))
     }
 
-    /// Tells a request where it comes from, and what it is counted by.
-    fn introduce(&self, request: &mut Request<Incoming>, remote: SocketAddr, permit: &Permit) -> (SocketAddr, Permit) {
-        let source = self.proxies.source(remote, request.headers());
-        let permit = if source == remote { permit.clone() } else { permit.behind_proxy(source.ip()) };
-        request.extensions_mut().insert(ConnectInfo(source));
-        request.extensions_mut().insert(permit.clone());
-        (source, permit)
+    /// Tells a request who makes it.
+    fn introduce(&self, request: &mut Request<Incoming>, remote: SocketAddr, permit: &Permit, claims: Option<&Claims>) {
+        let address = self.proxies.source(remote, request.headers());
+        let by_proxy = address != remote;
+        let permit = if by_proxy { permit.behind_proxy(address.ip()) } else { permit.clone() };
+        request.extensions_mut().insert(Requester { address, permit, by_proxy, claims: claims.cloned() });
     }
 
     fn answer(&self, request: Request<Body>) -> impl Future<Output = Result<Response, Infallible>> + Send + use<> {
-        let front = self.front.as_ref();
-        let answer =
-            front.and_then(|front| front.answer(request.method(), request.headers(), request.body().size_hint()));
-        match answer {
-            Some(answer) => Either::Left(std::future::ready(Ok(answer))),
-            None => Either::Right(self.router.clone().oneshot(request)),
+        if let Some(front) = &self.front {
+            if let Some(answer) = front.answer(request.method(), request.headers(), request.body().size_hint()) {
+                return Either::Left(Either::Left(std::future::ready(Ok(answer))));
+            }
+            if let Some(shortcut) = front.shortcut(request.method(), request.uri().path()) {
+                return Either::Left(Either::Right(shortcut(request)));
+            }
         }
+        Either::Right(self.router.clone().oneshot(request))
     }
 
     async fn http2<S>(self: Arc<Self>, stream: S, remote: SocketAddr, permit: Permit)
     where
-        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let shared = self.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
             name_host(&mut request);
-            shared.introduce(&mut request, remote, &permit);
+            shared.introduce(&mut request, remote, &permit, None);
             shared.answer(request.map(|body| Body::new(Unread::new(body, shared.life.clone()))))
         });
         let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
@@ -225,20 +247,21 @@ fn name_host(request: &mut Request<Incoming>) {
     }
 }
 
-/// Looks at the first bytes without taking them.
-async fn is_http2(stream: &TcpStream) -> io::Result<bool> {
-    let mut first = [0; HTTP2_PREFACE.len()];
+/// Reads what a client says first: enough to tell HTTP/2 from HTTP/1.1. Nothing, if it goes without a word.
+async fn first_bytes(stream: &mut TcpStream) -> io::Result<Bytes> {
+    let mut first = BytesMut::new();
     loop {
-        let seen = stream.peek(&mut first).await?;
-        let seen = first.get(..seen).unwrap_or_default();
-        if seen.is_empty() || !HTTP2_PREFACE.starts_with(seen) {
-            return Ok(false);
+        let piece = std::future::poll_fn(|context| {
+            // Not in the task's own memory, which would be larger by it.
+            let mut bytes = [MaybeUninit::uninit(); FIRST_READ];
+            let mut buffer = ReadBuf::uninit(&mut bytes);
+            let read = Pin::new(&mut *stream).poll_read(context, &mut buffer);
+            read.map_ok(|()| first.extend_from_slice(buffer.filled())).map_ok(|()| buffer.filled().len())
+        });
+        let is_over = piece.await? == 0;
+        if is_over || first.len() >= HTTP2_PREFACE.len() || !HTTP2_PREFACE.starts_with(&first) {
+            return Ok(first.freeze());
         }
-        if seen.len() == HTTP2_PREFACE.len() {
-            return Ok(true);
-        }
-        // A peek does not consume, so readiness says nothing about what follows a first piece.
-        tokio::time::sleep(PEEK_REST).await;
     }
 }
 

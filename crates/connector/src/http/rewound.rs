@@ -1,12 +1,12 @@
-//! A connection that comes back to hyper with bytes that were read already.
+//! A connection that comes to hyper with bytes that were read already.
 
 use std::{
     io,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -33,70 +33,71 @@ impl Bare for TlsStream<TcpStream> {
     }
 }
 
-/// A socket with what was read from it.
-pub(super) struct Rewound {
-    socket: Socket,
+impl Bare for Socket {
+    fn into_socket(self, read: Bytes) -> (Socket, Bytes) {
+        (self, read)
+    }
+}
+
+/// A stream with what was read from it.
+pub(super) struct Rewound<S> {
+    stream: S,
     read: Bytes,
 }
 
-impl Rewound {
-    pub(super) fn new(socket: Socket, read: Bytes) -> Self {
-        Self { socket, read }
+impl<S> Rewound<S> {
+    pub(super) fn new(stream: S, read: Bytes) -> Self {
+        Self { stream, read }
     }
 }
 
-impl Bare for Rewound {
+impl<S: Bare> Bare for Rewound<S> {
     fn into_socket(self, read: Bytes) -> (Socket, Bytes) {
         if self.read.is_empty() {
-            return (self.socket, read);
+            return self.stream.into_socket(read);
         }
         let mut all = BytesMut::from(read);
         all.extend_from_slice(&self.read);
-        (self.socket, all.freeze())
+        self.stream.into_socket(all.freeze())
     }
 }
 
-impl AsyncRead for Rewound {
+impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if !self.read.is_empty() {
-            let count = self.read.len().min(buf.remaining());
-            buf.put_slice(self.read.get(..count).unwrap_or_default());
-            self.read.advance(count);
-            return Poll::Ready(Ok(()));
+        if self.read.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(context, buf);
         }
-        loop {
-            match self.socket.try_read(buf.initialize_unfilled()) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(self.socket.poll_readable(context))?,
-                result => {
-                    buf.advance(result?);
-                    return Poll::Ready(Ok(()));
-                }
-            }
+        let count = self.read.len().min(buf.remaining());
+        buf.put_slice(&self.read.split_to(count));
+        if self.read.is_empty() {
+            self.read = Bytes::new(); // gives the memory back
         }
+        Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for Rewound {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        loop {
-            match self.socket.try_write(bytes) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(self.socket.poll_writable(context))?,
-                result => return Poll::Ready(result),
-            }
-        }
+impl<S: AsyncWrite + Unpin> AsyncWrite for Rewound<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            match self.socket.try_flush() {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(self.socket.poll_writable(context))?,
-                result => return Poll::Ready(result),
-            }
-        }
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket.finish();
-        Poll::Ready(Ok(()))
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

@@ -58,38 +58,37 @@ type Claim = (Then, SocketAddr, Permit);
 
 type Then = Box<dyn FnOnce(Taken) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
-/// The right to take a connection over, found in a request's extensions. HTTP/2 streams have none: a handler
-/// that finds none answers with a body instead.
+/// A connection's claim, once a request has taken it over.
 #[derive(Clone, Default)]
-pub struct Takeover {
-    claim: Arc<Mutex<Option<Claim>>>,
-    request: Option<Requested>,
+pub(super) struct Claims(Arc<Mutex<Option<Claim>>>);
+
+impl fmt::Debug for Claims {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Claims")
+    }
 }
 
-/// The request that brings the right.
-#[derive(Clone)]
-struct Requested {
+impl Claims {
+    pub(super) fn take(&self) -> Option<Claim> {
+        self.0.lock().take()
+    }
+
+    pub(super) fn is_claimed(&self) -> bool {
+        self.0.lock().is_some()
+    }
+}
+
+/// The right to take a connection over, see [`Requester::takeover`](super::Requester::takeover).
+#[derive(Debug)]
+pub struct Takeover {
+    claims: Claims,
     source: SocketAddr,
     permit: Permit,
-    by_proxy: bool,
-}
-
-impl fmt::Debug for Takeover {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Takeover")
-    }
 }
 
 impl Takeover {
-    /// The right of one request.
-    pub(super) fn of(&self, source: SocketAddr, permit: Permit, by_proxy: bool) -> Self {
-        Self { claim: self.claim.clone(), request: Some(Requested { source, permit, by_proxy }) }
-    }
-
-    /// Whether a proxy brings requests of many clients by this connection: then the next request is not this one's client's.
-    #[must_use]
-    pub fn is_shared(&self) -> bool {
-        self.request.as_ref().is_some_and(|request| request.by_proxy)
+    pub(super) fn new(claims: Claims, source: SocketAddr, permit: Permit) -> Self {
+        Self { claims, source, permit }
     }
 
     /// Takes the connection. The handler returns what this returns, which never completes: the answer is
@@ -98,18 +97,8 @@ impl Takeover {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        if let Some(Requested { source, permit, .. }) = self.request {
-            let then: Then = Box::new(|taken| Box::pin(then(taken)));
-            *self.claim.lock() = Some((then, source, permit));
-        }
+        let then: Then = Box::new(|taken| Box::pin(then(taken)));
+        *self.claims.0.lock() = Some((then, self.source, self.permit));
         std::future::pending().await
-    }
-
-    pub(super) fn claimed(&self) -> Option<Claim> {
-        self.claim.lock().take()
-    }
-
-    pub(super) fn is_claimed(&self) -> bool {
-        self.claim.lock().is_some()
     }
 }

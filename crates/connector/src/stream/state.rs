@@ -246,6 +246,9 @@ impl State {
     }
 
     fn write_front(&self, socket: &Socket) -> io::Result<usize> {
+        if let (1, Some(only)) = (self.pending.len(), self.pending.front()) {
+            return socket.try_write(only);
+        }
         let mut slices = [io::IoSlice::new(&[]); BATCH];
         let mut count = 0;
         for (slice, bytes) in slices.iter_mut().zip(&self.pending) {

@@ -1,15 +1,15 @@
 //! MQTT over WebSocket (MQTT 5, section 6): a stream of bytes in binary frames, whose boundaries mean nothing.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::{ConnectInfo, Request, State},
+    extract::{Request, State},
     response::{IntoResponse, Response},
     routing::any,
 };
 use ratatosk_connector::{
-    http::{Origins, Problem, Taken, Takeover},
+    http::{Origins, Problem, Requester, Taken},
     websocket::{Handshake, HandshakeError},
 };
 
@@ -46,11 +46,10 @@ async fn upgrade(State(mount): State<Mount>, request: Request) -> Response {
         let detail = "offer the subprotocol mqtt";
         return Problem::bad_request("subprotocol", "No subprotocol in common", detail).into_response();
     }
-    let Some(takeover) = request.extensions().get::<Takeover>().cloned() else {
+    let Some(takeover) = Requester::of(request.extensions()).and_then(Requester::takeover) else {
         let detail = "use HTTP/1.1 for WebSocket";
         return Problem::bad_request("websocket", "WebSocket needs HTTP/1.1 here", detail).into_response();
     };
-    let _remote = request.extensions().get::<ConnectInfo<SocketAddr>>();
     takeover.take(move |taken| serve(mount.shared, taken, handshake)).await
 }
 

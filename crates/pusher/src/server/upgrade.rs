@@ -1,16 +1,13 @@
 //! From a request on `/app/{key}` to a WebSocket.
 
-use std::net::{IpAddr, SocketAddr};
-
 use axum::{
-    Extension,
-    extract::{ConnectInfo, FromRequestParts, Path, RawQuery, State},
+    extract::{FromRequestParts, Path, RawQuery, State},
     response::{IntoResponse, Response},
 };
 use bytes::BytesMut;
 use http::{HeaderMap, Method, StatusCode, header, request::Parts};
 use ratatosk_connector::{
-    http::{Permit, Problem, Takeover},
+    http::{Problem, Requester},
     limits::Guest,
     upstream::hops,
     websocket::{Handshake, HandshakeError},
@@ -27,7 +24,6 @@ pub(super) async fn handle(
     State(server): State<Server>,
     Path(key): Path<String>,
     RawQuery(query): RawQuery,
-    takeover: Option<Extension<Takeover>>,
     caller: Caller,
     method: Method,
     headers: HeaderMap,
@@ -36,7 +32,7 @@ pub(super) async fn handle(
         Ok(handshake) => handshake,
         Err(error) => return refuse(error),
     };
-    let Some(Extension(takeover)) = takeover else {
+    let Some(takeover) = caller.0.as_ref().and_then(Requester::takeover) else {
         return (StatusCode::HTTP_VERSION_NOT_SUPPORTED, "WebSocket is served over HTTP/1.1").into_response();
     };
     let head = BytesMut::from(handshake.answer().as_slice());
@@ -54,27 +50,24 @@ pub(super) async fn handle(
     }
 }
 
-/// Where a request comes from.
+/// Who asks to be let in.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Caller {
-    permit: Option<Permit>,
-    address: Option<IpAddr>,
-}
+pub(super) struct Caller(Option<Requester>);
 
 impl Caller {
     pub(super) fn of(extensions: &http::Extensions) -> Self {
-        let address = extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-        Self { permit: extensions.get().cloned(), address }
+        Self(Requester::of(extensions).cloned())
     }
 
     /// Lets a connection in under the gateway's limits.
     pub(super) async fn admit(&self, app: &App) -> Result<Visit, Close> {
         let guest = self.enter(app)?;
-        Ok(Visit { own: app.unsigned(self.permit.as_ref(), self.address).await, guest })
+        let address = self.0.as_ref().map(|requester| requester.address().ip());
+        Ok(Visit { own: app.unsigned(self.0.as_ref().map(Requester::permit), address).await, guest })
     }
 
     pub(super) fn enter(&self, app: &App) -> Result<Guest, Close> {
-        if self.permit.as_ref().is_some_and(|permit| permit.refused().is_some()) {
+        if self.0.as_ref().is_some_and(|requester| requester.permit().refused().is_some()) {
             return Err(Close::OverCapacity);
         }
         app.access.limits().enter(app.connector, None).map_err(|_| Close::OverCapacity)

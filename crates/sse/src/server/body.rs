@@ -17,7 +17,7 @@ use super::{
     Server,
     open::Admitted,
     pace::Rate,
-    stream::{EventFrame, Prepared, jittered},
+    stream::{EventFrame, Prepared, client_id, jittered},
     token::{Token, TokenNews},
 };
 use crate::proto::encoder::{encode_comment, encode_retry};
@@ -74,7 +74,7 @@ pub(super) async fn open(server: &Server, reader: Admitted, permit: Option<Permi
     let connector = server.0.connector;
     bus.monitor().emit(MonitorEvent::ConnectionOpened { connector });
     let queue = QueuePeer::new(server.outbox_of(&wanted));
-    let client_id: Arc<str> = format!("sse-{:016x}", fastrand::u64(..)).into();
+    let client_id = client_id();
     let config = SessionConfig { user: rights.user().cloned(), ..SessionConfig::client(client_id.clone(), connector) };
     let session = bus.open_session(config, queue.clone());
     let Prepared { head, history, tail } = server.prepare(&session, &wanted).await;

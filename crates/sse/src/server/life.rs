@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::{
     Server,
     open::Admitted,
-    stream::jittered,
+    stream::{client_id, jittered},
     token::{Token, TokenNews},
 };
 use crate::proto::encoder::{encode_comment, encode_retry};
@@ -52,7 +52,7 @@ async fn begin(server: &Server, begins: Box<(Taken, Opening)>) -> (Stream, Optio
     let outbox = server.outbox_of(&wanted);
     let peer =
         StreamPeer::new(StreamConfig { socket: taken.socket, frame, outbox, connector: server.0.connector }, bus);
-    let client_id: Arc<str> = format!("sse-{:016x}", fastrand::u64(..)).into();
+    let client_id = client_id();
     let config =
         SessionConfig { user: rights.user().cloned(), ..SessionConfig::client(client_id.clone(), server.0.connector) };
     let session = bus.open_session(config, peer.clone());

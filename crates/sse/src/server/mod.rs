@@ -4,9 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
+    extract::{Request, State},
     response::{IntoResponse, Response},
     routing::{any, post},
 };
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use ratatosk_connector::{
     access::Access,
@@ -54,6 +56,7 @@ struct Shared {
     access: Access,
     token_warning: Duration,
     stream_headers: HeaderMap,
+    stream_head: Bytes,
     tokens: token::Standings,
 }
 
@@ -69,8 +72,10 @@ impl Server {
         max_body: usize,
     ) -> Self {
         let bytes = usize::try_from(config.outbox.bytes.bytes()).unwrap_or(usize::MAX);
+        let stream_headers = open::fixed_headers(bus.gateway_id());
         Self(Arc::new(Shared {
-            stream_headers: open::fixed_headers(bus.gateway_id()),
+            stream_head: open::fixed_head(&stream_headers),
+            stream_headers,
             bus,
             life,
             origins,
@@ -86,6 +91,22 @@ impl Server {
             token_warning: config.token_warning.get(),
             tokens: token::Standings::default(),
         }))
+    }
+
+    /// The path of the streams.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.0.path
+    }
+
+    /// Answers a request on the streams' path, as the router does.
+    pub async fn stream(self, request: Request) -> Response {
+        open::handle(State(self), request).await
+    }
+
+    /// Answers a request to publish, as the router does.
+    pub async fn publish(self, request: Request) -> Response {
+        publish::handle(State(self), request).await
     }
 
     fn below(&self, name: &str) -> String {

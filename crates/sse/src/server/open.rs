@@ -1,16 +1,18 @@
 //! From a request to a stream.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use axum::{
-    Extension,
     body::Body,
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
 use bytes::{BufMut, Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, request::Parts};
+use parking_lot::Mutex;
 use ratatosk_connector::{
     access::Rights,
-    http::{Permit, Problem, Takeover},
+    http::{Problem, Requester},
     limits::Guest,
     upstream::hops,
 };
@@ -32,30 +34,27 @@ const HEADERS: [(&str, &str); 3] = [
 const MAX_BODY: usize = 256 << 10;
 
 /// `GET`, `POST` or `QUERY` on the streams' path.
-pub(super) async fn handle(
-    State(server): State<Server>,
-    takeover: Option<Extension<Takeover>>,
-    request: Request,
-) -> Response {
-    let headers = request.headers().clone();
-    let permit = request.extensions().get::<Permit>().cloned();
-    let allowed = match token::visitor(&request) {
-        Ok(rights) => wanted(&server, request).await.and_then(|wanted| {
-            wanted.iter().try_for_each(|w| token::check(&rights, &w.filters)).map(|()| (wanted, rights))
-        }),
-        Err(problem) => Err(problem),
+pub(super) async fn handle(State(server): State<Server>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    match answer(&server, &parts, body).await {
+        Ok(response) => response,
+        Err(problem) => refuse(&server, &parts.headers, problem),
+    }
+}
+
+async fn answer(server: &Server, parts: &Parts, body: Body) -> Result<Response, Problem> {
+    let rights = token::visitor(&parts.extensions)?;
+    let Some(wanted) = wanted(server, parts, body).await? else {
+        return Ok((StatusCode::OK, stream_headers(server, &parts.headers)).into_response());
     };
-    match allowed {
-        Err(problem) => refuse(&server, &headers, problem),
-        Ok((None, _)) => (StatusCode::OK, stream_headers(&server, &headers)).into_response(),
-        Ok((Some(wanted), rights)) => match server.0.access.limits().enter(server.0.connector, rights.user()) {
-            Err(limit) => {
-                let mut response = turn_away(&headers, limit);
-                response.headers_mut().extend(server.0.origins.answer(&headers));
-                response
-            }
-            Ok(guest) => begin(server, takeover, permit, Admitted { wanted, rights, guest }, &headers).await,
-        },
+    token::check(&rights, &wanted.filters)?;
+    match server.0.access.limits().enter(server.0.connector, rights.user()) {
+        Ok(guest) => Ok(begin(server, parts, Admitted { wanted, rights, guest }).await),
+        Err(limit) => {
+            let mut response = turn_away(&parts.headers, limit);
+            response.headers_mut().extend(server.0.origins.answer(&parts.headers));
+            Ok(response)
+        }
     }
 }
 
@@ -66,27 +65,25 @@ pub(super) struct Admitted {
     pub(super) guest: Guest,
 }
 
-async fn begin(
-    server: Server,
-    takeover: Option<Extension<Takeover>>,
-    permit: Option<Permit>,
-    reader: Admitted,
-    headers: &HeaderMap,
-) -> Response {
-    let headers = stream_headers(&server, headers);
-    match takeover {
+async fn begin(server: &Server, parts: &Parts, reader: Admitted) -> Response {
+    let requester = Requester::of(&parts.extensions);
+    match requester.and_then(Requester::takeover) {
         // A stream that is paced is pulled: hyper's body does that.
-        Some(Extension(takeover)) if reader.wanted.max_rate.is_none() => {
-            let head = head(&headers);
+        Some(takeover) if reader.wanted.max_rate.is_none() => {
+            let (server, more) = (server.clone(), server.0.origins.answer(&parts.headers));
+            let head = head(&server.0.stream_head, more.iter().map(|(name, value)| (name, value)));
             takeover.take(move |taken| life::run(server, Box::new((taken, life::Opening { reader, head })))).await
         }
-        _ => (headers, Body::new(body::open(&server, reader, permit).await)).into_response(),
+        _ => {
+            let (headers, permit) =
+                (stream_headers(server, &parts.headers), requester.map(|requester| requester.permit().clone()));
+            (headers, Body::new(body::open(server, reader, permit).await)).into_response()
+        }
     }
 }
 
 /// What the request asks for; `None` for `HEAD`, which asks for the headers alone.
-async fn wanted(server: &Server, request: Request) -> Result<Option<Wanted>, Problem> {
-    let (parts, body) = request.into_parts();
+async fn wanted(server: &Server, parts: &Parts, body: Body) -> Result<Option<Wanted>, Problem> {
     if !server.0.origins.allows(&parts.headers) {
         return Err(foreign_origin(&parts.headers));
     }
@@ -115,12 +112,11 @@ async fn wanted(server: &Server, request: Request) -> Result<Option<Wanted>, Pro
 
 /// The headers of every stream of a gateway.
 pub(super) fn fixed_headers(gateway_id: &str) -> HeaderMap {
-    let fixed = HEADERS
-        .into_iter()
-        .map(|(name, value)| (header::HeaderName::from_static(name), HeaderValue::from_static(value)));
+    let fixed =
+        HEADERS.into_iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
     // Another gateway that follows the stream marks its messages with it, and so cuts loops.
     let passed = HeaderValue::from_str(gateway_id).ok();
-    let passed = passed.map(|id| (header::HeaderName::from_static(hops::NAME), id));
+    let passed = passed.map(|id| (HeaderName::from_static(hops::NAME), id));
     fixed.chain(passed).collect()
 }
 
@@ -130,19 +126,41 @@ pub(super) fn stream_headers(server: &Server, request: &HeaderMap) -> HeaderMap 
     headers
 }
 
-/// The head of the answer on a bare connection. The end of the stream is the end of the connection: that saves
-/// the framing of every chunk, and an event stream is never followed by another answer.
-pub(super) fn head(headers: &HeaderMap) -> Bytes {
-    let mut head = BytesMut::with_capacity(256);
-    head.put_slice(b"HTTP/1.1 200 OK\r\nconnection: close\r\n");
-    for (name, value) in headers {
-        head.put_slice(name.as_str().as_bytes());
-        head.put_slice(b": ");
-        head.put_slice(value.as_bytes());
-        head.put_slice(b"\r\n");
-    }
-    head.put_slice(b"date: ");
-    head.put_slice(httpdate::fmt_http_date(std::time::SystemTime::now()).as_bytes());
-    head.put_slice(b"\r\n\r\n");
+/// The beginning of the head of every stream on a bare connection, see [`head`]. The end of the stream is the end of the
+/// connection: that saves the framing of every chunk, and an event stream is never followed by another answer.
+pub(super) fn fixed_head(headers: &HeaderMap) -> Bytes {
+    let mut head = BytesMut::from(&b"HTTP/1.1 200 OK\r\nconnection: close\r\n"[..]);
+    headers.iter().for_each(|(name, value)| put_header(&mut head, name.as_str(), value.as_bytes()));
     head.freeze()
+}
+
+/// The head of the answer on a bare connection.
+pub(super) fn head<'a>(fixed: &[u8], more: impl IntoIterator<Item = (&'a HeaderName, &'a HeaderValue)>) -> Bytes {
+    let mut head = BytesMut::with_capacity(fixed.len() + 256);
+    head.put_slice(fixed);
+    for (name, value) in more {
+        put_header(&mut head, name.as_str(), value.as_bytes());
+    }
+    put_header(&mut head, "date", &date());
+    head.put_slice(b"\r\n");
+    head.freeze()
+}
+
+fn put_header(head: &mut BytesMut, name: &str, value: &[u8]) {
+    head.put_slice(name.as_bytes());
+    head.put_slice(b": ");
+    head.put_slice(value);
+    head.put_slice(b"\r\n");
+}
+
+/// The date, written once in a second: streams may begin by the thousand.
+fn date() -> Bytes {
+    static WRITTEN: Mutex<(u64, Bytes)> = Mutex::new((0, Bytes::new()));
+    let now = SystemTime::now();
+    let second = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let mut written = WRITTEN.lock();
+    if written.0 != second {
+        *written = (second, httpdate::fmt_http_date(now).into());
+    }
+    written.1.clone()
 }

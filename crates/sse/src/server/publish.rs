@@ -20,7 +20,7 @@ use ratatosk_connector::{
     limits::{Limit, Pressure},
     upstream::hops,
 };
-use ratatosk_core::{Channel, Origin, Publication, PublishError, Receipt, stats::DropReason};
+use ratatosk_core::{Channel, Origin, Position, Publication, PublishError, Receipt, stats::DropReason};
 use smallvec::SmallVec;
 
 use super::{
@@ -35,19 +35,20 @@ const LONG: usize = 64 << 10;
 const NO_TYPES: [&str; 2] = ["application/x-www-form-urlencoded", "text/plain;charset=UTF-8"];
 
 pub(super) async fn handle(State(server): State<Server>, request: Request) -> Response {
-    let cors = server.0.origins.answer(request.headers());
-    let mut answer = match publish(&server, request).await {
-        Ok(receipt) => accepted(&server, receipt),
+    let (parts, body) = request.into_parts();
+    let cors = server.0.origins.answer(&parts.headers);
+    let mut answer = match publish(&server, parts, body).await {
+        Ok(receipt) => accepted(&server, &receipt),
         Err(problem) => problem.into_response(),
     };
     answer.headers_mut().extend(cors);
     answer
 }
 
-fn accepted(server: &Server, receipt: Receipt) -> Response {
+fn accepted(server: &Server, receipt: &Receipt) -> Response {
     // None waits for its channel's turn: it has no place yet.
     let body = match receipt.seq {
-        Some(seq) => ["{\"id\":\"", &server.0.bus.position(seq).to_string(), "\"}\n"].concat(),
+        Some(seq) => ["{\"id\":\"", &Position::text(server.0.bus.epoch(), seq), "\"}\n"].concat(),
         None => "{\"id\":null}\n".to_owned(),
     };
     let mut answer = Response::new(Body::from(body));
@@ -55,9 +56,8 @@ fn accepted(server: &Server, receipt: Receipt) -> Response {
     answer
 }
 
-async fn publish(server: &Server, request: Request) -> Result<Receipt, Problem> {
-    let rights = token::visitor(&request)?;
-    let (parts, body) = request.into_parts();
+async fn publish(server: &Server, parts: Parts, body: Body) -> Result<Receipt, Problem> {
+    let rights = token::visitor(&parts.extensions)?;
     if !server.0.origins.allows(&parts.headers) {
         return Err(foreign_origin(&parts.headers));
     }

@@ -20,6 +20,8 @@ use crate::{
 
 /// A lifetime no stream reaches: ten years.
 const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+/// Bytes of what most streams begin with.
+const BEGINNING: usize = 64;
 /// The cursor before everything that is kept.
 const EARLIEST: &str = "earliest";
 
@@ -108,7 +110,7 @@ impl Server {
         let filters = wanted.filters.iter().map(|filter| (filter.clone(), SubscribeOptions::default())).collect();
         let mut cut = 0;
         session.subscribe_all(filters, &mut cut);
-        let mut head = BytesMut::new();
+        let mut head = BytesMut::with_capacity(BEGINNING);
         encode_retry(&mut head, jittered(self.0.retry));
         encode_comment(&mut head, "ratatosk");
         let replay = match &wanted.resume {
@@ -121,8 +123,8 @@ impl Server {
             let lacking = if replay.recovered { &wanted.new } else { &wanted.filters };
             self.show_last_values(lacking, wanted.style, (cut, &replay), &mut head).await;
         }
-        let mut tail = BytesMut::new();
-        encode_cursor(&mut tail, &self.0.bus.position(cut).to_string());
+        let mut tail = BytesMut::with_capacity(BEGINNING);
+        encode_cursor(&mut tail, &Position::text(self.0.bus.epoch(), cut));
         Prepared { head: head.freeze(), history: replay.messages, tail: tail.freeze() }
     }
 
@@ -168,7 +170,6 @@ impl Server {
         (cut, replay): (u64, &Replay),
         head: &mut BytesMut,
     ) {
-        let replayed: HashSet<u64> = replay.messages.iter().map(|message| message.seq).collect();
         let mut shown = std::collections::BTreeMap::new();
         for filter in filters {
             match self.0.bus.last_values(filter).await {
@@ -176,9 +177,13 @@ impl Server {
                 Err(error) => tracing::error!(%error, "last values could not be read"),
             }
         }
+        if shown.is_empty() {
+            return;
+        }
+        let replayed: HashSet<u64> = replay.messages.iter().map(|message| message.seq).collect();
         let epoch = self.0.bus.epoch();
         let goes_on = replay.messages.first().map_or(cut, |first| first.seq.saturating_sub(1));
-        let cursor = self.0.bus.position(goes_on).to_string();
+        let cursor = Position::text(epoch, goes_on);
         let mut count = 0;
         let before = head.len();
         // A value that came after the cut is on its way as a live message.
@@ -188,6 +193,11 @@ impl Server {
         }
         self.0.bus.stats().delivered(self.0.connector, count, (head.len() - before) as u64);
     }
+}
+
+/// A client id for a reader, which has none of its own.
+pub(super) fn client_id() -> Arc<str> {
+    ["sse-", &hex::encode(fastrand::u64(..).to_be_bytes())].concat().into()
 }
 
 /// Half to one and a half of a time: streams that ended together do not come back together.

@@ -11,7 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, StatusCode, header};
+use http::{Extensions, HeaderMap, StatusCode, header};
 use parking_lot::Mutex;
 use ratatosk_connector::{
     access::{Rights, Visitor},
@@ -162,7 +162,7 @@ fn caller(server: &Server, request: &Request) -> Result<Rights, Problem> {
     if !server.0.origins.allows(request.headers()) {
         return Err(foreign_origin(request.headers()));
     }
-    let rights = visitor(request)?;
+    let rights = visitor(request.extensions())?;
     if rights.is_anonymous() {
         let detail = "send a token, or a name and a password";
         return Err(Problem::new(StatusCode::UNAUTHORIZED, "not-authorized", "Credentials are needed", detail));
@@ -178,8 +178,8 @@ fn answer(server: &Server, request: &HeaderMap, body: &serde_json::Value) -> Res
 }
 
 /// What the one who sends a request may do.
-pub(super) fn visitor(request: &Request) -> Result<Rights, Problem> {
-    Visitor::of(request.extensions()).judged.map_err(|refusal| {
+pub(super) fn visitor(extensions: &Extensions) -> Result<Rights, Problem> {
+    Visitor::of(extensions).judged.map_err(|refusal| {
         let title = "Valid credentials are needed";
         Problem::new(StatusCode::UNAUTHORIZED, "not-authorized", title, refusal.to_string())
     })

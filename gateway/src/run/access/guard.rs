@@ -3,20 +3,20 @@
 use std::{
     convert::Infallible,
     future::ready,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     sync::Arc,
     task::{Context, Poll},
 };
 
 use axum::{
-    extract::{ConnectInfo, Request},
+    extract::Request,
     response::{IntoResponse, Response},
 };
 use futures_util::future::{BoxFuture, Either};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, uri::PathAndQuery};
 use ratatosk_connector::{
     access::{Access, Credentials, HttpCredentials, Refusal, Rights, Subject, Visitor},
-    http::{Origins, Permit, Problem},
+    http::{Origins, Problem, Requester},
 };
 use ratatosk_core::Connector;
 use tower::{Layer, Service, ServiceExt as _};
@@ -34,6 +34,21 @@ struct Inner {
     bayeux: Vec<String>,
     bayeux_key: Option<String>,
     pusher: [String; 4],
+    /// Asked for by name once: each request is somebody's.
+    connectors: Connectors,
+}
+
+struct Connectors {
+    sse: Connector,
+    bayeux: Connector,
+    http: Connector,
+}
+
+impl Default for Connectors {
+    fn default() -> Self {
+        let [sse, bayeux, http] = ["sse", "bayeux", "http"].map(Connector::register);
+        Self { sse, bayeux, http }
+    }
 }
 
 /// Whose path a request is for.
@@ -47,17 +62,6 @@ enum Door {
     Bayeux,
     Sse,
     Http,
-}
-
-impl Door {
-    fn connector(self) -> Connector {
-        Connector::register(match self {
-            Self::Sse => "sse",
-            Self::Bayeux => "bayeux",
-            Self::Mercure => "mercure",
-            Self::Pusher | Self::Http => "http",
-        })
-    }
 }
 
 /// Whose rights a request has.
@@ -80,6 +84,7 @@ impl Guard {
             bayeux: resolved.bayeux.paths().collect(),
             bayeux_key: resolved.bayeux.publish_key.as_ref().map(|key| key.expose().to_owned()),
             pusher,
+            connectors: Connectors::default(),
         }))
     }
 
@@ -95,6 +100,17 @@ impl Guard {
             "/publish" => Door::Http,
             _ if self.0.bayeux.iter().any(|base| below(base)) => Door::Bayeux,
             _ => Door::Http,
+        }
+    }
+
+    /// Whose doing it is that is counted.
+    fn connector(&self, door: Door) -> Connector {
+        let connectors = &self.0.connectors;
+        match door {
+            Door::Sse => connectors.sse,
+            Door::Bayeux => connectors.bayeux,
+            Door::Mercure => Connector::register("mercure"), // most gateways have no hub
+            Door::Pusher | Door::Http => connectors.http,
         }
     }
 
@@ -127,7 +143,7 @@ impl Guard {
 
     /// Judges a request by what it shows, unless that takes a check that may wait: then says what to check.
     fn judge(&self, door: Door, request: &mut Request, address: Option<IpAddr>) -> Result<Judged, Shown> {
-        let connector = door.connector();
+        let connector = self.connector(door);
         // A ticket opens a stream and nothing else: it buys no other ticket.
         if request.uri().path() == self.0.sse
             && let Some(ticket) = take_ticket(request.uri_mut())
@@ -139,8 +155,8 @@ impl Guard {
             return Err(Shown::Credentials(shown));
         }
         // The hub's own tokens say who its clients are.
-        let permit = request.extensions().get::<Permit>().filter(|_| door != Door::Mercure);
-        match permit.and_then(Permit::certificate) {
+        let requester = Requester::of(request.extensions()).filter(|_| door != Door::Mercure);
+        match requester.and_then(|requester| requester.permit().certificate()) {
             Some(certificate) => Err(Shown::Certificate(certificate.clone())),
             None => Ok(self.0.access.anonymous(connector, address)),
         }
@@ -201,7 +217,11 @@ where
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let door = self.guard.door(request.uri().path());
-        let limited = request.extensions().get::<Permit>().and_then(Permit::refused);
+        let requester = Requester::of(request.extensions());
+        let (limited, address) = (
+            requester.and_then(|requester| requester.permit().refused()),
+            requester.map(|requester| requester.address().ip()),
+        );
         if door == Door::Pusher {
             let refused = limited.filter(|_| self.guard.is_pusher_api(request.uri().path()));
             return match refused {
@@ -209,7 +229,6 @@ where
                 None => Either::Left(self.inner.call(request)),
             };
         }
-        let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
         let judged = match limited {
             // Sessions that there are already may go on by a connection too many.
             Some(limit) if door != Door::Bayeux => Ok(Err(Refusal::Limited(limit))),
@@ -228,7 +247,7 @@ where
         Either::Right(Box::pin(async move {
             let judged = match judged {
                 Ok(judged) => judged,
-                Err(shown) => guard.check(door.connector(), address, &shown).await,
+                Err(shown) => guard.check(guard.connector(door), address, &shown).await,
             };
             let answer = match guard.settle(&mut request, door, Visitor { judged, address, limited }) {
                 None => inner.oneshot(request).await?,
@@ -326,6 +345,7 @@ mod tests {
             bayeux: vec!["/bayeux".into()],
             bayeux_key: None,
             pusher: Default::default(),
+            connectors: Connectors::default(),
         }));
         let shown = |door, method, more: &[(&'static str, &'static str)]| {
             let own = [("host", "gateway.example"), ("cookie", "token=t")];

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use axum::{extract::Request, response::Response};
 use bytes::{Bytes, BytesMut};
 use http::{StatusCode, header};
-use ratatosk_connector::http::{Taken, Takeover};
+use ratatosk_connector::http::{Requester, Taken};
 use ratatosk_core::{EndReason, Form};
 
 use super::refused;
@@ -38,14 +38,14 @@ pub(super) fn is_asked_for(request: &Request) -> bool {
     accept.is_some_and(|accept| accept.contains("text/event-stream"))
 }
 
-pub(super) async fn answer(mount: &Arc<Mount>, mut request: Request) -> Response {
+pub(super) async fn answer(mount: &Arc<Mount>, request: Request) -> Response {
     let id = request.uri().path().rsplit('/').next().unwrap_or_default();
     let browser = cookie::of(request.headers());
     let live =
         mount.directory.get(id).filter(|live| cookie::may_speak(mount.cookie().mode, browser, live.browser.as_deref()));
     let Some(live) = live else { return refused(StatusCode::NOT_FOUND, "no such session") };
     let head = head(mount, &request);
-    let Some(takeover) = request.extensions_mut().remove::<Takeover>() else {
+    let Some(takeover) = Requester::of(request.extensions()).and_then(Requester::takeover) else {
         return refused(StatusCode::NOT_FOUND, "this event stream needs HTTP/1.1");
     };
     let mount = mount.clone();

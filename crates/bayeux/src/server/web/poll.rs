@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use ratatosk_connector::{
     access::Visitor,
-    http::{Problem, Takeover},
+    http::{Problem, Requester},
 };
 
 use super::{body, direct, publisher};
@@ -74,14 +74,15 @@ impl From<Refusal> for Problem {
 }
 
 pub(super) async fn answer(mount: &Arc<Mount>, request: Request) -> Response {
-    let (mut parts, body) = request.into_parts();
+    let (parts, body) = request.into_parts();
     let visitor = Visitor::of(&parts.extensions);
     let body = match body::read(body, mount.config.limits.body.as_usize()).await {
         Ok(body) => body,
         Err(error) => return Refusal::Status(error.status(), error.to_string()).into_response(),
     };
     // Over HTTP/1.1 the connection is served on its bare socket from here on.
-    if let Some(takeover) = parts.extensions.remove::<Takeover>().filter(|takeover| !takeover.is_shared()) {
+    let requester = Requester::of(&parts.extensions).filter(|requester| !requester.is_proxied());
+    if let Some(takeover) = requester.and_then(Requester::takeover) {
         let mount = mount.clone();
         return takeover.take(move |taken| direct::serve(mount, taken, visitor, parts.headers, body)).await;
     }

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use ratatosk_connector::{
     access::Visitor,
-    http::{Taken, Takeover},
+    http::{Requester, Taken},
     websocket::{Handshake, Incoming, Messages, Opcode, close, put_frame},
 };
 use ratatosk_core::{EndReason, Form};
@@ -39,12 +39,12 @@ pub(crate) fn text_frame(array: &[u8]) -> Bytes {
     out.into()
 }
 
-pub(super) async fn answer(mount: &Arc<Mount>, mut request: Request) -> Response {
+pub(super) async fn answer(mount: &Arc<Mount>, request: Request) -> Response {
     let handshake = match Handshake::new(request.method(), request.headers(), &["bayeux"]) {
         Ok(handshake) => handshake,
         Err(error) => return refused(StatusCode::BAD_REQUEST, error.to_string()),
     };
-    let Some(takeover) = request.extensions_mut().remove::<Takeover>() else {
+    let Some(takeover) = Requester::of(request.extensions()).and_then(Requester::takeover) else {
         return refused(StatusCode::BAD_REQUEST, "WebSocket needs HTTP/1.1");
     };
     let visitor = Visitor::of(request.extensions());

@@ -6,23 +6,22 @@ use super::update::{Update, UpdateError};
 use super::view::{View, selectors};
 use super::{DISCOVERY, Hub, live};
 use crate::server::{foreign_origin, query::MAX_QUERY, refuse};
-use axum::Extension;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use ratatosk_connector::http::{Problem, Takeover, trace_context};
+use ratatosk_connector::http::{Problem, Requester, trace_context};
 use ratatosk_core::{Origin, Properties, PublishError};
 use serde_json::json;
 use std::sync::Arc;
 
 /// Everything on the hub's path.
-pub(super) async fn hub(State(hub): State<Hub>, takeover: Option<Extension<Takeover>>, request: Request) -> Response {
+pub(super) async fn hub(State(hub): State<Hub>, request: Request) -> Response {
     let headers = request.headers().clone();
     let answer = match *request.method() {
         Method::OPTIONS => Ok(preflight(&hub, &headers)),
         Method::POST => publish(&hub, request).await,
-        Method::GET | Method::HEAD => subscribe(&hub, takeover, request, String::new()).await,
-        _ if request.method().as_str() == "QUERY" => query(&hub, takeover, request).await,
+        Method::GET | Method::HEAD => subscribe(&hub, request, String::new()).await,
+        _ if request.method().as_str() == "QUERY" => query(&hub, request).await,
         _ => Err(Problem::bad_method("GET, HEAD, POST, QUERY", "GET or QUERY subscribes, POST publishes")),
     };
     answer.unwrap_or_else(|problem| refuse_with_challenge(&hub, &headers, problem))
@@ -117,7 +116,7 @@ fn is_trusted_page(hub: &Hub, headers: &HeaderMap) -> bool {
     is_named || (same.is_some() && same == text(header::HOST))
 }
 
-async fn query(hub: &Hub, takeover: Option<Extension<Takeover>>, request: Request) -> Result<Response, Problem> {
+async fn query(hub: &Hub, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let form = axum::body::to_bytes(body, 256 << 10).await.map_err(|_| {
         Problem::new(
@@ -128,15 +127,10 @@ async fn query(hub: &Hub, takeover: Option<Extension<Takeover>>, request: Reques
         )
     })?;
     let form = String::from_utf8_lossy(&form).into_owned();
-    subscribe(hub, takeover, Request::from_parts(parts, axum::body::Body::empty()), form).await
+    subscribe(hub, Request::from_parts(parts, axum::body::Body::empty()), form).await
 }
 
-async fn subscribe(
-    hub: &Hub,
-    takeover: Option<Extension<Takeover>>,
-    request: Request,
-    form: String,
-) -> Result<Response, Problem> {
+async fn subscribe(hub: &Hub, request: Request, form: String) -> Result<Response, Problem> {
     let (headers, in_url) = (request.headers().clone(), request.uri().query().unwrap_or_default().to_owned());
     if in_url.len() > MAX_QUERY {
         let detail = format!("at most {MAX_QUERY} bytes are read; send the list as the form body of a QUERY request");
@@ -151,7 +145,7 @@ async fn subscribe(
     if !has_token {
         // The hub's own tokens speak for their bearers; who has none is under the gateway's rules.
         let filters: Vec<_> = selectors.iter().map(|selector| selector.filter().clone()).collect();
-        crate::server::token::check(&crate::server::token::visitor(&request)?, &filters)?;
+        crate::server::token::check(&crate::server::token::visitor(request.extensions())?, &filters)?;
     }
     let limits = hub.0.server.0.access.limits();
     let guest = match limits.enter(hub.0.connector, grant.user.as_ref()) {
@@ -175,8 +169,8 @@ async fn subscribe(
     if request.method() == Method::HEAD {
         return Ok((StatusCode::OK, subscription.headers_without_history()).into_response());
     }
-    Ok(match takeover {
-        Some(Extension(takeover)) => takeover.take(move |taken| subscription.run(taken)).await,
+    Ok(match Requester::of(request.extensions()).and_then(Requester::takeover) {
+        Some(takeover) => takeover.take(move |taken| subscription.run(taken)).await,
         None => subscription.answer().await,
     })
 }

@@ -89,7 +89,7 @@ impl Subscription {
         let stream = StreamPeer::new(config, &server.0.bus);
         let peer = Arc::new(ViewPeer { stream: stream.clone(), view: self.view.clone() });
         let (begun, active) = self.begin(peer).await;
-        let head = [open::head(&begun.headers), self.greeting()].concat();
+        let head = [open::head(&open::fixed_head(&begun.headers), []), self.greeting()].concat();
         stream.release(head.into(), begun.history, Bytes::new());
         (stream, begun.session, active)
     }
