@@ -14,14 +14,18 @@ pub use self::{
     requester::Requester,
     takeover::{Resume, Taken, Takeover},
     trace::trace_context,
+    wire::{put_date, put_header},
 };
 
+mod express;
 mod forwarded;
 mod listener;
 mod origins;
+pub mod plain;
 mod problem;
 mod requester;
 mod rewound;
 mod takeover;
 mod trace;
 mod unread;
+mod wire;

@@ -97,6 +97,13 @@ fn read_once(tcp: &TcpStream, buf: &mut [u8]) -> io::Result<usize> {
     some.map_or(result, Ok)
 }
 
+/// `TcpStream::try_write`, but what the reactor knows of the socket is only asked when it takes nothing: it is written to far more
+/// often than it is full, and each look at another piece of memory is dear where thousands of sockets take turns.
+fn write_once(tcp: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    let written = io::Write::write(&mut &*socket2::SockRef::from(tcp), bytes);
+    if is_blocked(&written) { tcp.try_write(bytes) } else { written }
+}
+
 fn is_blocked<T>(result: &io::Result<T>) -> bool {
     result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
@@ -155,7 +162,7 @@ impl Socket {
     /// `WouldBlock` if nothing fits; anything else ends the connection.
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Tcp(tcp) => tcp.try_write(bytes),
+            Self::Tcp(tcp) => write_once(tcp, bytes),
             Self::Tls(tls) => tls.try_write_vectored(&[io::IoSlice::new(bytes)]),
         }
     }

@@ -5,7 +5,6 @@ use std::{
     fmt::Debug,
     future::Future,
     io,
-    mem::MaybeUninit,
     net::SocketAddr,
     pin::{Pin, pin},
     sync::Arc,
@@ -14,20 +13,26 @@ use std::{
 };
 
 use axum::{Router, body::Body, response::Response};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::future::Either;
 use http::{HeaderMap, HeaderValue, Method, header};
 use http_body::{Body as _, SizeHint};
-use hyper::{Request, body::Incoming, service::service_fn};
+use hyper::{
+    Request,
+    body::Incoming,
+    service::{Service, service_fn},
+};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use ratatosk_core::Connector;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
 };
 use tower::ServiceExt;
 
 use super::{
+    express::{Onward, poll_piece},
     forwarded::TrustedProxies,
     requester::Requester,
     rewound::{Bare, Rewound},
@@ -37,6 +42,7 @@ use super::{
 use crate::{
     lifecycle::Lifecycle,
     listener::{Arrival, Listener, Permit, Transport},
+    socket::Socket,
     turnstile::Turnstile,
 };
 
@@ -45,9 +51,6 @@ static OPENING: Turnstile = Turnstile::new(4);
 
 /// The first bytes of an HTTP/2 connection without TLS (RFC 9113 section 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0";
-
-/// Bytes of a first read: a request mostly has fewer.
-const FIRST_READ: usize = 1024;
 
 /// Connections of a listener that nobody has said anything about.
 const CONNECTIONS: usize = 100_000;
@@ -97,12 +100,36 @@ pub struct HttpListener {
 }
 
 /// What every connection of a listener shares.
-struct Shared {
+pub(super) struct Shared {
     router: Router,
-    front: Option<Arc<dyn Front>>,
-    limits: HttpLimits,
-    proxies: TrustedProxies,
-    life: Lifecycle,
+    pub(super) front: Option<Arc<dyn Front>>,
+    pub(super) limits: HttpLimits,
+    pub(super) proxies: TrustedProxies,
+    pub(super) life: Lifecycle,
+}
+
+/// A connection, as its requests are told of it.
+#[derive(Clone)]
+pub(super) struct Visit {
+    remote: SocketAddr,
+    permit: Permit,
+    /// None over HTTP/2.
+    claims: Option<Claims>,
+}
+
+impl Visit {
+    /// Tells a request who makes it.
+    pub(super) fn introduce<B>(&self, proxies: &TrustedProxies, request: &mut Request<B>) {
+        let address = proxies.source(self.remote, request.headers());
+        let by_proxy = address != self.remote;
+        let permit = if by_proxy { self.permit.behind_proxy(address.ip()) } else { self.permit.clone() };
+        request.extensions_mut().insert(Requester { address, permit, by_proxy, claims: self.claims.clone() });
+    }
+
+    /// Whether a handler has taken the connection over.
+    pub(super) fn is_claimed(&self) -> bool {
+        self.claims.as_ref().is_some_and(Claims::is_claimed)
+    }
 }
 
 impl HttpListener {
@@ -133,58 +160,79 @@ impl Shared {
             Transport::Tcp(mut stream) => {
                 let first = tokio::time::timeout(self.limits.head_timeout, first_bytes(&mut stream)).await;
                 let Ok(Ok(first)) = first else { return };
-                let is_http2 = first.starts_with(HTTP2_PREFACE);
-                let stream = Rewound::new(stream, first);
-                if is_http2 {
-                    Box::pin(self.http2(stream, remote, permit)).await;
+                if first.starts_with(HTTP2_PREFACE) {
+                    Box::pin(self.http2(Rewound::new(stream, first), remote, permit)).await;
                 } else {
-                    self.http1(stream, remote, permit).await;
+                    self.http1(stream, first, remote, permit).await;
                 }
             }
             Transport::Tls(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
                 Box::pin(self.http2(*stream, remote, permit)).await;
             }
-            Transport::Tls(stream) => Box::pin(self.http1(*stream, remote, permit)).await,
+            Transport::Tls(stream) => Box::pin(self.http1(*stream, Bytes::new(), remote, permit)).await,
         }
     }
 
-    async fn http1<S>(self: Arc<Self>, stream: S, remote: SocketAddr, permit: Permit)
+    /// Serves a connection of HTTP/1.1 of which some may have been read.
+    async fn http1<S>(self: Arc<Self>, stream: S, read: Bytes, remote: SocketAddr, permit: Permit)
     where
         S: Bare,
     {
         let claims = Claims::default();
-        let (shared, of_connection, counted) = (self.clone(), claims.clone(), permit.clone());
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            shared.introduce(&mut request, remote, &counted, Some(&of_connection));
-            shared.answer(request.map(Body::new))
-        });
+        let visit = Visit { remote, permit, claims: Some(claims.clone()) };
+        OPENING.pass().await;
+        let (stream, read, answered) = match self.express(stream, read, &visit).await {
+            Onward::Library { stream, read, answered } => (stream, read, answered),
+            Onward::Taken { stream, read } => return self.hand_over(stream.into_socket(read), &claims, visit),
+            Onward::Over => return,
+        };
+        let service = self.service(visit.clone(), answered);
         let mut builder = hyper::server::conn::http1::Builder::new();
         builder
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.head_timeout)
             .max_buf_size(self.limits.head_bytes);
         // Boxed, so that a connection that is taken over gives this memory back.
-        let mut connection = Box::new(builder.serve_connection(TokioIo::new(stream), service));
+        let mut connection = Box::new(builder.serve_connection(TokioIo::new(Rewound::new(stream, read)), service));
         let mut closing = pin!(self.life.closing());
         let mut told = false;
-        OPENING.pass().await;
         let claimed = std::future::poll_fn(|context| {
             if !told && closing.as_mut().poll(context).is_ready() {
                 told = true;
                 Pin::new(&mut *connection).graceful_shutdown();
             }
             let done = Pin::new(&mut *connection).poll(context).is_ready();
-            match (claims.is_claimed(), done) {
-                (true, _) => Poll::Ready(claims.take()),
-                (false, true) => Poll::Ready(None),
-                (false, false) => Poll::Pending,
-            }
+            if claims.is_claimed() || done { Poll::Ready(()) } else { Poll::Pending }
         });
-        let Some((then, source, holds)) = claimed.await else { return };
-        let parts = connection.into_parts();
-        let (socket, read) = parts.io.into_inner().into_socket(parts.read_buf);
+        claimed.await;
+        if claims.is_claimed() {
+            let parts = connection.into_parts();
+            self.hand_over(parts.io.into_inner().into_socket(parts.read_buf), &claims, visit);
+        }
+    }
+
+    /// What the library asks for answers; the first request may have been answered already.
+    fn service(
+        self: &Arc<Self>,
+        visit: Visit,
+        answered: Option<Response>,
+    ) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + use<> {
+        let (shared, answered) = (self.clone(), Mutex::new(answered));
+        service_fn(move |mut request: Request<Incoming>| {
+            if let Some(answer) = answered.lock().take() {
+                return Either::Left(std::future::ready(Ok(answer)));
+            }
+            visit.introduce(&shared.proxies, &mut request);
+            Either::Right(shared.answer(request.map(Body::new)))
+        })
+    }
+
+    /// Gives a connection to the handler that has claimed it.
+    fn hand_over(self: Arc<Self>, (socket, read): (Socket, Bytes), claims: &Claims, visit: Visit) {
+        let Some((then, source, holds)) = claims.take() else { return };
         // The reactor remembers who read last, and would keep this task's memory for as long as the socket lives.
         let _ = socket.poll_readable(&mut Context::from_waker(Waker::noop()));
+        let Visit { remote, permit, .. } = visit;
         let resume = self.clone().resume(remote, permit.clone());
         let taken = Taken { socket, read, remote: source, permit: permit.and(holds), resume };
         self.life.spawn("taken connection", then(taken));
@@ -193,17 +241,9 @@ impl Shared {
     /// The way back for a connection that is taken over.
     fn resume(self: Arc<Self>, remote: SocketAddr, permit: Permit) -> Resume {
         Resume(Arc::new(move |socket, read| {
-            let connection = self.clone().http1(Rewound::new(socket, read), remote, permit.clone());
+            let connection = self.clone().http1(socket, read, remote, permit.clone());
             self.life.spawn("http connection", connection);
         }))
-    }
-
-    /// Tells a request who makes it.
-    fn introduce(&self, request: &mut Request<Incoming>, remote: SocketAddr, permit: &Permit, claims: Option<&Claims>) {
-        let address = self.proxies.source(remote, request.headers());
-        let by_proxy = address != remote;
-        let permit = if by_proxy { permit.behind_proxy(address.ip()) } else { permit.clone() };
-        request.extensions_mut().insert(Requester { address, permit, by_proxy, claims: claims.cloned() });
     }
 
     fn answer(&self, request: Request<Body>) -> impl Future<Output = Result<Response, Infallible>> + Send + use<> {
@@ -222,10 +262,10 @@ impl Shared {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let shared = self.clone();
+        let (shared, visit) = (self.clone(), Visit { remote, permit, claims: None });
         let service = service_fn(move |mut request: Request<Incoming>| {
             name_host(&mut request);
-            shared.introduce(&mut request, remote, &permit, None);
+            visit.introduce(&shared.proxies, &mut request);
             shared.answer(request.map(|body| Body::new(Unread::new(body, shared.life.clone()))))
         });
         let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
@@ -249,18 +289,13 @@ fn name_host(request: &mut Request<Incoming>) {
 
 /// Reads what a client says first: enough to tell HTTP/2 from HTTP/1.1. Nothing, if it goes without a word.
 async fn first_bytes(stream: &mut TcpStream) -> io::Result<Bytes> {
-    let mut first = BytesMut::new();
+    let mut first = Bytes::new();
     loop {
-        let piece = std::future::poll_fn(|context| {
-            // Not in the task's own memory, which would be larger by it.
-            let mut bytes = [MaybeUninit::uninit(); FIRST_READ];
-            let mut buffer = ReadBuf::uninit(&mut bytes);
-            let read = Pin::new(&mut *stream).poll_read(context, &mut buffer);
-            read.map_ok(|()| first.extend_from_slice(buffer.filled())).map_ok(|()| buffer.filled().len())
-        });
-        let is_over = piece.await? == 0;
+        let more = std::future::poll_fn(|context| poll_piece(stream, context)).await?;
+        let is_over = more.is_empty();
+        first = if first.is_empty() { more } else { [first, more].concat().into() };
         if is_over || first.len() >= HTTP2_PREFACE.len() || !HTTP2_PREFACE.starts_with(&first) {
-            return Ok(first.freeze());
+            return Ok(first);
         }
     }
 }

@@ -46,7 +46,7 @@ impl http_body::Body for EventBody {
 struct Live {
     server: Server,
     queue: Arc<QueuePeer>,
-    frame: EventFrame,
+    frame: Arc<EventFrame>,
     session: Option<Session>,
     rate: Option<Rate>,
     /// Before this, a paced stream takes no message.

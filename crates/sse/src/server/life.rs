@@ -1,6 +1,6 @@
 //! The life of a stream on its own connection.
 
-use std::{pin::pin, sync::Arc};
+use std::pin::pin;
 
 use bytes::{Bytes, BytesMut};
 use ratatosk_connector::{
@@ -48,7 +48,7 @@ pub(super) async fn run(server: Server, begins: Box<(Taken, Opening)>) {
 async fn begin(server: &Server, begins: Box<(Taken, Opening)>) -> (Stream, Option<Box<Token>>, Guest) {
     let (taken, Opening { reader: Admitted { wanted, rights, guest }, head: http_head }) = *begins;
     let bus = &server.0.bus;
-    let frame = Arc::new(server.frame(&wanted));
+    let frame = server.frame(&wanted);
     let outbox = server.outbox_of(&wanted);
     let peer =
         StreamPeer::new(StreamConfig { socket: taken.socket, frame, outbox, connector: server.0.connector }, bus);

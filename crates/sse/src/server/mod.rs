@@ -57,6 +57,8 @@ struct Shared {
     token_warning: Duration,
     stream_headers: HeaderMap,
     stream_head: Bytes,
+    /// For streams that are told what they lost, and for those that are not.
+    frames: [stream::EventFrames; 2],
     tokens: token::Standings,
 }
 
@@ -72,14 +74,16 @@ impl Server {
         max_body: usize,
     ) -> Self {
         let bytes = usize::try_from(config.outbox.bytes.bytes()).unwrap_or(usize::MAX);
+        let connector = Connector::register(NAME);
         let stream_headers = open::fixed_headers(bus.gateway_id());
         Self(Arc::new(Shared {
             stream_head: open::fixed_head(&stream_headers),
+            frames: [true, false].map(|tells_lost| stream::EventFrames::new(&bus, connector, tells_lost)),
             stream_headers,
             bus,
             life,
             origins,
-            connector: Connector::register(NAME),
+            connector,
             http: Connector::register("http"),
             path: config.path.clone(),
             heartbeat: config.heartbeat.get(),

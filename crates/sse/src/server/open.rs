@@ -1,7 +1,5 @@
 //! From a request to a stream.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use axum::{
     body::Body,
     extract::{Request, State},
@@ -9,10 +7,9 @@ use axum::{
 };
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, request::Parts};
-use parking_lot::Mutex;
 use ratatosk_connector::{
     access::Rights,
-    http::{Problem, Requester},
+    http::{Problem, Requester, put_date, put_header},
     limits::Guest,
     upstream::hops,
 };
@@ -141,26 +138,7 @@ pub(super) fn head<'a>(fixed: &[u8], more: impl IntoIterator<Item = (&'a HeaderN
     for (name, value) in more {
         put_header(&mut head, name.as_str(), value.as_bytes());
     }
-    put_header(&mut head, "date", &date());
+    put_date(&mut head);
     head.put_slice(b"\r\n");
     head.freeze()
-}
-
-fn put_header(head: &mut BytesMut, name: &str, value: &[u8]) {
-    head.put_slice(name.as_bytes());
-    head.put_slice(b": ");
-    head.put_slice(value);
-    head.put_slice(b"\r\n");
-}
-
-/// The date, written once in a second: streams may begin by the thousand.
-fn date() -> Bytes {
-    static WRITTEN: Mutex<(u64, Bytes)> = Mutex::new((0, Bytes::new()));
-    let now = SystemTime::now();
-    let second = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let mut written = WRITTEN.lock();
-    if written.0 != second {
-        *written = (second, httpdate::fmt_http_date(now).into());
-    }
-    written.1.clone()
 }

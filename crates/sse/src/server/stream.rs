@@ -5,13 +5,13 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use bytes::{Bytes, BytesMut};
 use ratatosk_connector::stream::Frame;
 use ratatosk_core::{
-    Connector, Filter, Form, Message, MonitorEvent, OutboxLimits, Position, Replay, Session, SlowPolicy,
+    Bus, Connector, Filter, Form, Message, MonitorEvent, OutboxLimits, Position, Replay, Session, SlowPolicy,
     SubscribeOptions, stats::Stats,
 };
 
 use super::{Server, query::Wanted};
 use crate::{
-    mapping::Style,
+    mapping::{Format, Style},
     proto::{
         control::{Resume, encode_lost},
         encoder::{encode_comment, encode_cursor, encode_retry},
@@ -26,6 +26,7 @@ const BEGINNING: usize = 64;
 const EARLIEST: &str = "earliest";
 
 /// How the streams of one style are written.
+#[derive(Debug)]
 pub(super) struct EventFrame {
     pub(super) style: Style,
     pub(super) epoch: Arc<str>,
@@ -33,6 +34,32 @@ pub(super) struct EventFrame {
     pub(super) tells_lost: bool,
     /// Where losses in translation are counted, and for whom.
     pub(super) losses: (Arc<Stats>, Connector),
+}
+
+/// One for each style: streams share them, so that a message's way to thousands touches one.
+#[derive(Debug)]
+pub(super) struct EventFrames([Arc<EventFrame>; 4]);
+
+impl EventFrames {
+    pub(super) fn new(bus: &Bus, connector: Connector, tells_lost: bool) -> Self {
+        let frame = |(format, named)| {
+            let style = Style { format, named };
+            let (epoch, losses) = (bus.epoch().clone(), (bus.stats().clone(), connector));
+            Arc::new(EventFrame { style, epoch, tells_lost, losses })
+        };
+        let styles = [(Format::Envelope, false), (Format::Envelope, true), (Format::Raw, false), (Format::Raw, true)];
+        Self(styles.map(frame))
+    }
+
+    fn of(&self, style: Style) -> &Arc<EventFrame> {
+        let [envelope, envelope_named, raw, raw_named] = &self.0;
+        match (style.format, style.named) {
+            (Format::Envelope, false) => envelope,
+            (Format::Envelope, true) => envelope_named,
+            (Format::Raw, false) => raw,
+            (Format::Raw, true) => raw_named,
+        }
+    }
 }
 
 impl Frame for EventFrame {
@@ -96,13 +123,10 @@ impl Server {
     }
 
     /// How the messages of a stream are written.
-    pub(super) fn frame(&self, wanted: &Wanted) -> EventFrame {
-        EventFrame {
-            style: wanted.style,
-            epoch: self.0.bus.epoch().clone(),
-            tells_lost: !wanted.conflate,
-            losses: (self.0.bus.stats().clone(), self.0.connector),
-        }
+    pub(super) fn frame(&self, wanted: &Wanted) -> Arc<EventFrame> {
+        let [told, untold] = &self.0.frames;
+        let frames = if wanted.conflate { untold } else { told };
+        frames.of(wanted.style).clone()
     }
 
     /// Subscribes and gathers what comes first.

@@ -13,14 +13,14 @@ use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, header};
 use ratatosk_connector::{
     access::Visitor,
-    http::{Permit, Problem, Resume, Taken},
+    http::{Permit, Problem, Resume, Taken, plain::Reading},
 };
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::{
     body,
-    head::{self, Head, Post},
+    head::{self, Post},
     poll::{Refusal, prepare},
 };
 use crate::server::{direct::Direct, mount::Mount, process::admission};
@@ -252,11 +252,11 @@ impl Connection {
         }
         let limit = self.mount.config.limits.body.as_usize();
         match head::read(&self.buffer, limit, self.token.is_some(), |path| self.mount.is_mounted(path)) {
-            Head::Partial => None,
-            Head::Foreign => Some(Next::Foreign),
-            Head::Post(post) if !self.is_same_visitor(&post.headers) => Some(Next::Foreign),
-            Head::Post(post) if self.buffer.len() < post.start + post.length => None,
-            Head::Post(post) => Some(Next::Request(post)),
+            Reading::Partial => None,
+            Reading::Odd => Some(Next::Foreign),
+            Reading::Plain(post) if !self.is_same_visitor(&post.headers) => Some(Next::Foreign),
+            Reading::Plain(post) if self.buffer.len() < post.start + post.length => None,
+            Reading::Plain(post) => Some(Next::Request(post)),
         }
     }
 

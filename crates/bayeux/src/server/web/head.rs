@@ -1,22 +1,7 @@
 //! The head of a request on a polling connection: only the plainest POST is served here, the rest is the router's.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-
-/// More headers than this are the router's business.
-const MAX_HEADERS: usize = 48;
-/// Bytes of a head that is still read here.
-const MAX_HEAD: usize = 16 << 10;
-
-/// What the first bytes of a request are.
-#[derive(Debug)]
-pub(super) enum Head {
-    /// More is needed.
-    Partial,
-    /// Not for us, or not plain: the router sees to it.
-    Foreign,
-    /// A POST to one of the mounts.
-    Post(Post),
-}
+use ratatosk_connector::http::plain::{self, Head, Reading};
 
 /// A POST with a body of known length.
 #[derive(Debug)]
@@ -32,48 +17,23 @@ pub(super) struct Post {
 }
 
 /// Reads a head; `is_ours` judges the path. `tells_page` keeps what tells which page asks, too.
-pub(super) fn read(bytes: &[u8], limit: usize, tells_page: bool, is_ours: impl Fn(&str) -> bool) -> Head {
-    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-    let mut request = httparse::Request::new(&mut headers);
-    match request.parse(bytes) {
-        Ok(httparse::Status::Complete(start)) => {
-            judge(&request, start, limit, tells_page, is_ours).map_or(Head::Foreign, Head::Post)
-        }
-        Ok(httparse::Status::Partial) if bytes.len() <= MAX_HEAD => Head::Partial,
-        _ => Head::Foreign,
-    }
+pub(super) fn read(bytes: &[u8], limit: usize, tells_page: bool, is_ours: impl Fn(&str) -> bool) -> Reading<Post> {
+    plain::read(bytes, |head| post(head, limit, tells_page, is_ours))
 }
 
-fn judge(
-    request: &httparse::Request<'_, '_>,
-    start: usize,
-    limit: usize,
-    tells_page: bool,
-    is_ours: impl Fn(&str) -> bool,
-) -> Option<Post> {
-    let path = request.path?.split('?').next()?;
-    if request.method != Some("POST") || request.version != Some(1) || !is_ours(path) {
+fn post(head: &Head<'_>, limit: usize, tells_page: bool, is_ours: impl Fn(&str) -> bool) -> Option<Post> {
+    let path = head.target.split('?').next()?;
+    if head.method != "POST" || !is_ours(path) {
         return None;
     }
-    let (mut headers, mut length, mut keep) = (HeaderMap::new(), None, true);
-    for field in request.headers.iter() {
-        let name = field.name;
-        if name.eq_ignore_ascii_case("content-length") {
-            let value: usize = std::str::from_utf8(field.value).ok()?.trim().parse().ok()?;
-            if length.is_some_and(|known| known != value) {
-                return None;
-            }
-            length = Some(value);
-        } else if ["transfer-encoding", "expect", "upgrade"].iter().any(|odd| name.eq_ignore_ascii_case(odd)) {
-            return None;
-        } else if name.eq_ignore_ascii_case("connection") {
-            keep = !field.value.to_ascii_lowercase().windows(5).any(|word| word == b"close");
-        } else if let Some(name) = of_interest(name, tells_page) {
-            headers.append(name, HeaderValue::from_bytes(field.value).ok()?);
+    let mut headers = HeaderMap::new();
+    for (name, value) in head.fields() {
+        if let Some(name) = of_interest(name, tells_page) {
+            headers.append(name, HeaderValue::from_bytes(value).ok()?);
         }
     }
-    let length = length.filter(|length| *length <= limit)?;
-    Some(Post { headers, start, length, keep })
+    let length = head.length.filter(|length| *length <= limit)?;
+    Some(Post { headers, start: head.start, length, keep: head.keep })
 }
 
 fn of_interest(name: &str, tells_page: bool) -> Option<HeaderName> {
@@ -87,16 +47,16 @@ mod tests {
     #![expect(clippy::panic, reason = "a test fails by panicking")]
     use super::*;
 
-    fn head(text: &str) -> Head {
+    fn head(text: &str) -> Reading<Post> {
         read(text.as_bytes(), 100, false, |path| path == "/b")
     }
 
     #[test]
     fn a_plain_post_is_ours() {
         let text = "POST /b?x HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nX: y\r\nContent-Length: 3\r\nConnection: keep-alive\r\n\r\n[1]";
-        let Head::Post(post) = head(text) else { panic!("ours") };
+        let Reading::Plain(post) = head(text) else { panic!("ours") };
         assert_eq!((post.start + post.length, post.length, post.keep, post.headers.len()), (text.len(), 3, true, 2));
-        let Head::Post(post) = head("POST /b HTTP/1.1\r\ncontent-length: 0\r\nconnection: Close\r\n\r\n") else {
+        let Reading::Plain(post) = head("POST /b HTTP/1.1\r\ncontent-length: 0\r\nconnection: Close\r\n\r\n") else {
             panic!("ours")
         };
         assert!(!post.keep);
@@ -107,18 +67,12 @@ mod tests {
         for text in [
             "GET /b HTTP/1.1\r\n\r\n",
             "POST /c HTTP/1.1\r\nContent-Length: 3\r\n\r\n",
-            "POST /b HTTP/1.0\r\nContent-Length: 3\r\n\r\n",
             "POST /b HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
-            "POST /b HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\n",
             "POST /b HTTP/1.1\r\nContent-Length: 101\r\n\r\n",
-            "POST /b HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
-            "POST /b HTTP/1.1\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n",
             "POST /b HTTP/1.1\r\n\r\n",
-            "\0\0",
         ] {
-            assert!(matches!(head(text), Head::Foreign), "{text}");
+            assert!(matches!(head(text), Reading::Odd), "{text}");
         }
-        assert!(matches!(head("POST /b HT"), Head::Partial));
-        assert!(matches!(head(&format!("POST /b HTTP/1.1\r\nX: {}", "y".repeat(20_000))), Head::Foreign));
+        assert!(matches!(head("POST /b HT"), Reading::Partial));
     }
 }
