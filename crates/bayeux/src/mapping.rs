@@ -3,7 +3,7 @@
 //! The codec is a total bijection between canonical names and the names it writes. It reads more than it
 //! writes: CometD's wider character set, needless escapes and a trailing slash. See `docs/protocols/bayeux.md`.
 
-use ratatosk_core::{Channel, ChannelError, Fields, Filter, FilterError};
+use ratatosk_core::{Channel, ChannelError, Fields, Filter, FilterError, channel::has_wildcard};
 
 mod level;
 #[cfg(test)]
@@ -131,7 +131,7 @@ fn read_plain(body: &str) -> Result<Name, NameError> {
         return Ok(Name::Pattern(Pattern { filter: Filter::new(wild)?, parent: None }));
     };
     let parent = decode(base)?;
-    if has_wild_level(&parent) {
+    if has_wildcard(&parent) {
         return Err(NameError::Unfilterable);
     }
     let filter = Filter::new(format!("{parent}/{wild}"))?;
@@ -145,14 +145,10 @@ fn read_plain(body: &str) -> Result<Name, NameError> {
 /// # Errors
 /// A level that is `+` or `#` cannot be told from a wildcard.
 pub fn exact(channel: &Channel) -> Result<Filter, NameError> {
-    if has_wild_level(channel.as_str()) {
+    if has_wildcard(channel.as_str()) {
         return Err(NameError::Unfilterable);
     }
     Ok(Filter::new(channel.as_str())?)
-}
-
-fn has_wild_level(name: &str) -> bool {
-    name.split('/').any(|level| level == "+" || level == "#")
 }
 
 /// `body` without its leading slash.

@@ -7,6 +7,7 @@
 pub use crate::listener::Permit;
 
 pub use self::{
+    body::read_body,
     forwarded::{ForwardedHeader, TrustedProxies},
     listener::{Front, HttpLimits, HttpListener, Shortcut},
     origins::Origins,
@@ -17,6 +18,7 @@ pub use self::{
     wire::{put_date, put_header},
 };
 
+mod body;
 mod express;
 mod forwarded;
 mod listener;

@@ -59,6 +59,14 @@ pub(crate) fn is_below(level: &str, name: &str) -> bool {
     name.strip_prefix(level).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
+/// Whether a level of a name is `+` or `#`: as a filter, the name stands for more than one channel.
+#[must_use]
+pub fn has_wildcard(name: &str) -> bool {
+    let may_be = |byte: &u8| matches!(byte, b'+' | b'#');
+    // Most names have neither anywhere: to see that takes less than to split them.
+    name.as_bytes().iter().any(may_be) && name.split('/').any(|level| level == "+" || level == "#")
+}
+
 /// The canonical name of a channel. Cloning shares the text.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Channel(Arc<str>);
@@ -134,8 +142,7 @@ impl Filter {
     /// Whether any level is `+` or `#`; a filter without them names exactly one channel.
     #[must_use]
     pub fn is_wildcard(&self) -> bool {
-        let may_be = |byte: &u8| matches!(byte, b'+' | b'#');
-        self.0.as_bytes().iter().any(may_be) && self.levels().any(|level| level == "+" || level == "#")
+        has_wildcard(&self.0)
     }
 
     /// Whether monitor events keep it to themselves: a connector whose channel names are secrets lets them begin with `$~`.

@@ -12,7 +12,7 @@ use indexmap::IndexMap;
 use smallvec::SmallVec;
 
 use crate::{
-    channel::{Channel, Filter},
+    channel::{Channel, Filter, has_wildcard},
     hash::{HashMap, NumberState},
     lane::{Target, Targets},
     peer::{Grant, Share},
@@ -167,7 +167,8 @@ impl Interest {
     /// The sessions that take a channel: each once, with one merged grant.
     pub(crate) fn matched(&self, channel: &Channel, lanes: usize) -> Matched {
         let mut found: SmallVec<[&Subscribers; 8]> = SmallVec::new();
-        found.extend(self.filters.get(channel.as_str()).filter(|_| !is_wild(channel)));
+        // A channel can be called `+`; the filter `+` is then not the filter for it.
+        found.extend(self.filters.get(channel.as_str()).filter(|_| !has_wildcard(channel.as_str())));
         let mut keys = Vec::new();
         self.wild.collect(channel, &mut keys);
         found.extend(keys.into_iter().filter_map(|filter| self.filters.get(filter)));
@@ -175,11 +176,6 @@ impl Interest {
         let groups = found.iter().flat_map(|s| s.groups.values()).map(SharedTargets::new).collect();
         Matched { lanes: spread(merged(&found), lanes), groups }
     }
-}
-
-/// A channel can be called `+`; the filter `+` is then not the filter for it.
-fn is_wild(channel: &Channel) -> bool {
-    channel.levels().any(|level| level == "+" || level == "#")
 }
 
 fn merged(found: &[&Subscribers]) -> Vec<Target> {

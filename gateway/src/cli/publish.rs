@@ -8,7 +8,7 @@ use std::{process::ExitCode, time::Duration};
 use bytes::Bytes;
 use ratatosk::{
     config::Upstream,
-    core::{Channel, Connector, Origin, Publication, Qos, stats::DropReason},
+    core::{Channel, Connector, Origin, Publication, Qos, channel::has_wildcard, stats::DropReason},
 };
 use serde_json::{Map, json};
 use tokio::time::Instant;
@@ -68,7 +68,7 @@ pub(super) struct Args {
 /// A name without wildcards.
 fn channel(text: &str) -> Result<String, String> {
     Channel::new(text).map_err(|error| error.to_string())?;
-    if text.split('/').any(|level| level == "+" || level == "#") {
+    if has_wildcard(text) {
         return Err("a message is published on one channel: write no wildcards".to_owned());
     }
     Ok(text.to_owned())

@@ -136,8 +136,8 @@ fn shortcut<F>(
 where
     F: Future<Output = Response> + Send + 'static,
 {
-    let guarded = guard.layer(service_fn(move |request| handler(request).map(Ok)));
-    (method, path.to_owned(), Box::new(move |request| Box::pin(guarded.clone().call(request))))
+    let guarded = guard.layer(service_fn(move |request| handler(request).map(Ok).boxed()));
+    (method, path.to_owned(), Box::new(move |request| guarded.clone().call(request).into_inner()))
 }
 
 impl Gate {

@@ -20,6 +20,7 @@ use tokio::{
 };
 
 use super::{
+    body::read_body,
     listener::{Front, Shared, Shortcut, Visit},
     plain::{self, Reading},
     rewound::Bare,
@@ -139,7 +140,7 @@ fn whole<'a>(read: &Bytes, front: &'a dyn Front) -> Reading<Whole<'a>> {
             ("POST", Some(length)) if length <= SHORT => (Method::POST, length),
             _ => return None,
         };
-        let shortcut = front.shortcut(&method, head.target.split('?').next()?)?;
+        let shortcut = front.shortcut(&method, head.path())?;
         let mut headers = HeaderMap::with_capacity(head.fields().count());
         for (name, value) in head.fields() {
             let value = HeaderValue::from_maybe_shared(read.slice_ref(value)).ok()?;
@@ -173,7 +174,7 @@ async fn written(answer: Response, keep: bool) -> Result<Bytes, Response> {
         return Err(answer);
     }
     let (parts, body) = answer.into_parts();
-    let Ok(body) = axum::body::to_bytes(body, SHORT).await else {
+    let Ok(body) = read_body(body, SHORT).await else {
         return Err(Response::from_parts(parts, Body::empty())); // cannot be: the body is in memory
     };
     let mut out = BytesMut::with_capacity(256 + body.len());

@@ -36,6 +36,13 @@ pub struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
+    /// The path alone.
+    #[must_use]
+    pub fn path(&self) -> &'a str {
+        let end = self.target.bytes().position(|byte| byte == b'?').unwrap_or(self.target.len());
+        self.target.get(..end).unwrap_or_default()
+    }
+
     /// The headers but for those that say how the request is framed, as they came.
     pub fn fields(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
         self.fields.iter().map(|field| (field.name, field.value)).filter(|(name, _)| !is(name, "content-length"))

@@ -1,6 +1,6 @@
 //! Mounts and namespaces: which Pusher name of an application stands for which channel.
 
-use ratatosk_core::{Channel, Filter};
+use ratatosk_core::{Channel, Filter, channel::has_wildcard};
 
 use super::{MAX_NAME_BYTES, channel_name, pusher_name};
 use crate::proto::name::{Class, Kind, NameFault};
@@ -238,7 +238,7 @@ fn is_class(name: &str, class: Class) -> bool {
 /// Channels that no Pusher name reaches: per-user channels are guarded by sign-in, and a level that is a bare `+` or `#`
 /// would make a subscription to one channel a subscription to many.
 fn is_own(channel: &str) -> bool {
-    channel.starts_with("$pusher/") || channel.split('/').any(|level| level == "+" || level == "#")
+    channel.starts_with("$pusher/") || has_wildcard(channel)
 }
 
 #[cfg(test)]

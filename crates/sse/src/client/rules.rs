@@ -1,5 +1,7 @@
 //! Rules whose `to` speaks of `{event}`.
 
+use ratatosk_core::channel::has_wildcard;
+
 /// Why a rule cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EventRuleError {
@@ -36,7 +38,7 @@ pub fn event_rule(from: &str, to: &str) -> Result<(String, String), EventRuleErr
     let stands = match from {
         "#" if is_last => "#",
         "#" | "+" => "+",
-        name if !name.split('/').any(|level| level == "#" || level == "+") => name,
+        name if !has_wildcard(name) => name,
         _ => return Err(EventRuleError::From),
     };
     Ok((stands.to_owned(), to.replace(PLACE, stands)))

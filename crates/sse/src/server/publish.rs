@@ -12,22 +12,24 @@ use axum::{
 };
 use base64::Engine as _;
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header, request::Parts};
+use http::{HeaderName, HeaderValue, StatusCode, header, request::Parts};
 use ratatosk_connector::{
     access::{Disapproved, Visitor},
     config_types::Duration,
-    http::{Problem, trace_context},
+    http::{Problem, read_body, trace_context},
     limits::{Limit, Pressure},
     upstream::hops,
 };
-use ratatosk_core::{Channel, Origin, Position, Publication, PublishError, Receipt, stats::DropReason};
+use ratatosk_core::{Channel, Origin, Publication, PublishError, Receipt, channel::has_wildcard, stats::DropReason};
 use smallvec::SmallVec;
 
 use super::{
     Server, foreign_origin,
-    query::{bad_option, check_encoding},
+    query::{bad_option, pairs},
     token,
 };
+
+static HOPS: HeaderName = HeaderName::from_static(hops::NAME);
 
 /// A body of which a read buffer holds little else.
 const LONG: usize = 64 << 10;
@@ -48,7 +50,7 @@ pub(super) async fn handle(State(server): State<Server>, request: Request) -> Re
 fn accepted(server: &Server, receipt: &Receipt) -> Response {
     // None waits for its channel's turn: it has no place yet.
     let body = match receipt.seq {
-        Some(seq) => ["{\"id\":\"", &Position::text(server.0.bus.epoch(), seq), "\"}\n"].concat(),
+        Some(seq) => ["{\"id\":\"", server.0.bus.epoch(), ".", itoa::Buffer::new().format(seq), "\"}\n"].concat(),
         None => "{\"id\":null}\n".to_owned(),
     };
     let mut answer = Response::new(Body::from(body));
@@ -77,7 +79,7 @@ async fn publish(server: &Server, parts: Parts, body: Body) -> Result<Receipt, P
     if http_body::Body::size_hint(&body).lower() > server.0.max_body as u64 {
         return Err(too_large());
     }
-    publication.payload = own(axum::body::to_bytes(body, server.0.max_body).await.map_err(|_| too_large())?);
+    publication.payload = own(read_body(body, server.0.max_body).await.map_err(|_| too_large())?);
     let publication = rights.approve(publication).await.map_err(|why| disapproved(server, &why))?;
     server.0.bus.admission().await;
     server.0.bus.publish(publication).map_err(refused)
@@ -116,11 +118,11 @@ fn own(body: Bytes) -> Bytes {
 /// All of a publication but its payload.
 fn head(server: &Server, parts: &Parts) -> Result<Publication, Problem> {
     let mut publication = asked(parts.uri.query().unwrap_or_default(), Origin::connector(server.0.http))?;
-    let text = |header: header::HeaderName| parts.headers.get(header).and_then(|value| value.to_str().ok());
-    if let Some(content_type) = text(header::CONTENT_TYPE).filter(|mime| !NO_TYPES.contains(mime)) {
+    let text = |header: &HeaderName| parts.headers.get(header).and_then(|value| value.to_str().ok());
+    if let Some(content_type) = text(&header::CONTENT_TYPE).filter(|mime| !NO_TYPES.contains(mime)) {
         publication.extras_mut().content_type = Some(content_type.into());
     }
-    if let Some(passed) = text(header::HeaderName::from_static(hops::NAME)) {
+    if let Some(passed) = text(&HOPS) {
         publication.origin.hops = hops::parse(passed).into();
     }
     let context = trace_context(&parts.headers);
@@ -132,8 +134,7 @@ fn head(server: &Server, parts: &Parts) -> Result<Publication, Problem> {
 
 /// What the query asks for.
 fn asked(query: &str, origin: Origin) -> Result<Publication, Problem> {
-    check_encoding(query)?;
-    let pairs: SmallVec<[_; 4]> = form_urlencoded::parse(query.as_bytes()).collect();
+    let pairs: SmallVec<[_; 4]> = pairs(query).collect::<Result<_, _>>()?;
     let Some((_, channel)) = pairs.iter().rfind(|(key, _)| key == "channel") else {
         let detail = "name where to, as in `/publish?channel=sensors/kitchen/temp`";
         return Err(Problem::bad_request("no-channel", "The request names no channel", detail));
@@ -171,7 +172,7 @@ fn correlation(value: &str) -> Result<Bytes, Problem> {
 fn name(text: &str) -> Result<Channel, Problem> {
     let bad = |detail: String| Problem::bad_request("bad-channel", "The channel name is not valid", detail);
     let channel = Channel::new(text).map_err(|error| bad(format!("{text:?}: {error}")))?;
-    if channel.levels().any(|level| level == "+" || level == "#") {
+    if has_wildcard(channel.as_str()) {
         return Err(bad(format!("{text:?} is a filter: a message is published to one channel, without wildcards")));
     }
     Ok(channel)

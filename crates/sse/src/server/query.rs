@@ -1,5 +1,7 @@
 //! What a client asks for: filters and options, from the query and the headers.
 
+use std::borrow::Cow;
+
 use http::HeaderMap;
 use ratatosk_connector::http::Problem;
 use ratatosk_core::Filter;
@@ -45,8 +47,8 @@ impl Wanted {
             conflate: false,
             max_rate: None,
         };
-        check_encoding(parameters)?;
-        for (name, value) in form_urlencoded::parse(parameters.as_bytes()) {
+        for pair in pairs(parameters) {
+            let (name, value) = pair?;
             wanted.set(&name, &value)?;
         }
         if let Some(id) = headers.get("last-event-id").filter(|id| !id.is_empty()) {
@@ -136,12 +138,26 @@ pub(super) fn bad_option(detail: String) -> Problem {
     Problem::bad_request("bad-option", "An option has a value that is not known", detail)
 }
 
-/// Names are UTF-8 in every protocol; the form parser would replace other bytes without a word.
-pub(super) fn check_encoding(parameters: &str) -> Result<(), Problem> {
-    percent_encoding::percent_decode_str(parameters).decode_utf8().map(drop).map_err(|error| {
+/// The names and values of form-encoded parameters (URL Standard, section 5.1). Names are UTF-8 in every protocol: other bytes,
+/// which the standard's parser replaces without a word, are refused.
+pub(super) fn pairs(parameters: &str) -> impl Iterator<Item = Result<(Cow<'_, str>, Cow<'_, str>), Problem>> {
+    let pairs = parameters.split('&').filter(|pair| !pair.is_empty());
+    pairs.map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        Ok((decoded(name)?, decoded(value)?))
+    })
+}
+
+fn decoded(text: &str) -> Result<Cow<'_, str>, Problem> {
+    if !text.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
+        return Ok(text.into());
+    }
+    let spaced = text.replace('+', " ");
+    let decoded = percent_encoding::percent_decode_str(&spaced).decode_utf8().map_err(|error| {
         let detail = format!("the parameters, percent-decoded, are not UTF-8: {error}");
         Problem::bad_request("bad-encoding", "The parameters are not UTF-8", detail)
-    })
+    })?;
+    Ok(decoded.into_owned().into())
 }
 
 #[cfg(test)]

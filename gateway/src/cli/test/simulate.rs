@@ -11,7 +11,7 @@ use ratatosk::{
         rules::{Direction, Failure, Rule, RuleSet, Scene, Treatment, Verdict},
         upstream::{Lost, is_letter, letter},
     },
-    core::{Channel, Origin, Publication, Qos},
+    core::{Channel, Origin, Publication, Qos, channel::has_wildcard},
 };
 use ratatosk_jq::wait_for;
 
@@ -79,7 +79,7 @@ impl Simulation {
 
 fn publication(given: &Given) -> Result<Publication, String> {
     let channel = Channel::new(&*given.channel).map_err(|error| format!("`channel = {:?}`: {error}", given.channel))?;
-    if channel.levels().any(|level| level == "+" || level == "#") {
+    if has_wildcard(channel.as_str()) {
         return Err(format!("`channel = {:?}` is a filter: a message has one channel", given.channel));
     }
     let bytes = payload(given.payload.as_ref(), given.base64.as_deref())?.unwrap_or_default();

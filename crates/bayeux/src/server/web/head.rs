@@ -22,8 +22,7 @@ pub(super) fn read(bytes: &[u8], limit: usize, tells_page: bool, is_ours: impl F
 }
 
 fn post(head: &Head<'_>, limit: usize, tells_page: bool, is_ours: impl Fn(&str) -> bool) -> Option<Post> {
-    let path = head.target.split('?').next()?;
-    if head.method != "POST" || !is_ours(path) {
+    if head.method != "POST" || !is_ours(head.path()) {
         return None;
     }
     let mut headers = HeaderMap::new();

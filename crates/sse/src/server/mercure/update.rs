@@ -5,7 +5,7 @@
 //! a channel below [`Private`]'s prefix, which nobody can name without the hub's secret and no wildcard reaches.
 
 use bytes::Bytes;
-use ratatosk_core::{Channel, Connector, Filter, Message, Origin, Publication};
+use ratatosk_core::{Channel, Connector, Filter, Message, Origin, Publication, channel::has_wildcard};
 use std::sync::Arc;
 
 /// The most topics of one update.
@@ -73,7 +73,7 @@ impl Update {
         if is_of_the_hub(text) {
             return refuse("it is the hub's own");
         }
-        if text.split('/').any(|level| level == "+" || level == "#") || text.starts_with('$') {
+        if has_wildcard(text) || text.starts_with('$') {
             return refuse(
                 "a level that is `+` or `#`, and a leading `$`, mean something else to the gateway's channels",
             );
