@@ -195,3 +195,7 @@ async fn written(answer: Response, keep: bool) -> Result<Bytes, Response> {
     out.put_slice(&body);
     Ok(out.freeze())
 }
+
+#[cfg(test)]
+#[path = "express_tests.rs"]
+mod tests;

@@ -82,7 +82,8 @@ async fn publish(server: &Server, parts: Parts, body: Body) -> Result<Receipt, P
     publication.payload = own(read_body(body, server.0.max_body).await.map_err(|_| too_large())?);
     let publication = rights.approve(publication).await.map_err(|why| disapproved(server, &why))?;
     server.0.bus.admission().await;
-    server.0.bus.publish(publication).map_err(refused)
+    let receipt = server.0.bus.publish(publication).map_err(refused)?;
+    Ok(receipt.subscribers_first().await)
 }
 
 fn disapproved(server: &Server, why: &Disapproved) -> Problem {
