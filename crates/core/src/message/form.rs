@@ -23,16 +23,46 @@ impl Form {
     }
 }
 
-/// The forms of one message. Nothing is allocated until the first form is asked for.
+/// The forms of one message. Most messages have one: the others have a place only once there are several.
 #[derive(Debug, Default)]
-pub(super) struct Forms(OnceLock<Box<[OnceLock<Bytes>; MAX_FORMS]>>);
+pub(super) struct Forms {
+    first: OnceLock<(Form, Bytes)>,
+    others: OnceLock<Box<[OnceLock<Bytes>; MAX_FORMS]>>,
+}
 
 impl Forms {
     pub(super) fn get_or_encode(&self, form: Form, encode: impl FnOnce() -> Bytes) -> Bytes {
-        let slots = self.0.get_or_init(Box::default);
-        match slots.get(usize::from(form.0)) {
-            Some(slot) => slot.get_or_init(encode).clone(),
-            None => encode(),
+        let mut encode = Some(encode);
+        let mut encoded = || encode.take().map(|encode| encode()).unwrap_or_default();
+        let (first, bytes) = self.first.get_or_init(|| (form, encoded()));
+        if *first == form {
+            return bytes.clone();
+        }
+        match self.others.get_or_init(Box::default).get(usize::from(form.0)) {
+            Some(slot) => slot.get_or_init(encoded).clone(),
+            None => encoded(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_form_is_encoded_once_whichever_comes_first() {
+        let (forms, mut encoded) = (Forms::default(), Vec::new());
+        for form in [3, 0, 3, 15, 0, 15] {
+            let bytes = forms.get_or_encode(Form(form), || {
+                encoded.push(form);
+                vec![form].into()
+            });
+            assert_eq!(bytes[..], [form]);
+        }
+        assert_eq!(encoded, [3, 0, 15]);
+        // There are more forms than places: those are encoded each time.
+        for _ in 0..2 {
+            assert_eq!(forms.get_or_encode(Form(200), || vec![200].into())[..], [200]);
         }
     }
 }
