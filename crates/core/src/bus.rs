@@ -86,22 +86,8 @@ pub struct Receipt {
     pub seq: Option<u64>,
     /// Whether anyone is subscribed to it here.
     pub matched: bool,
-    /// Whether those are a few: they are written to in less time than it takes to wake another core.
-    pub few: bool,
     /// When it is safe with the engine.
     pub stored: Stored,
-}
-
-impl Receipt {
-    /// Lets a few subscribers have the message before its publisher has an answer. They have it sooner, and where both are on one
-    /// machine, or one connection, the answer does not wake it before there is all there will be.
-    #[must_use]
-    pub async fn subscribers_first(self) -> Self {
-        if self.few {
-            tokio::task::yield_now().await;
-        }
-        self
-    }
 }
 
 struct Inner {

@@ -29,7 +29,7 @@ mod run;
 /// Messages handled per pass: bounds a run, and so how much one session may write before the next has its turn.
 const PASS: usize = 256;
 /// Subscribers of a message to whom one core writes sooner than another is woken.
-pub(crate) const FEW: usize = 32;
+const FEW: usize = 32;
 /// Waiting messages past which publishers are held back.
 const HIGH_WATER: usize = 16 * 1024;
 

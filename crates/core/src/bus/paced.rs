@@ -30,7 +30,7 @@ impl Bus {
                     inner.stats.dropped(replaced.origin.connector, DropReason::Conflated, 1);
                 }
                 let matched = !inner.route(&channel).matched.is_empty();
-                Receipt { seq: None, matched, few: false, stored: Stored::Done }
+                Receipt { seq: None, matched, stored: Stored::Done }
             }
         };
         inner.stats.received(connector, bytes);

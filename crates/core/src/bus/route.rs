@@ -9,7 +9,7 @@ use crate::{
     channel::{self, Channel},
     engine::Stored,
     interest::Matched,
-    lane::{Entry, FEW, Lane, Targets},
+    lane::{Entry, Lane, Targets},
     message::{Connector, Message},
     monitor::MonitorEvent,
     rule::{ChannelRule, LastValue},
@@ -52,12 +52,10 @@ impl Inner {
             };
             let Some(stored) = stored else { continue };
             self.wake(&route, &message);
-            let targets = route.matched.targets();
             if self.allowance.is_bounded() {
-                self.allowance.spend(message.payload.len(), targets);
+                self.allowance.spend(message.payload.len(), route.matched.targets());
             }
-            let (matched, few) = (!route.matched.is_empty(), (1..=FEW).contains(&targets));
-            return Receipt { seq: Some(message.seq), matched, few, stored };
+            return Receipt { seq: Some(message.seq), matched: !route.matched.is_empty(), stored };
         }
     }
 

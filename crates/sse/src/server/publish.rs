@@ -82,8 +82,7 @@ async fn publish(server: &Server, parts: Parts, body: Body) -> Result<Receipt, P
     publication.payload = own(read_body(body, server.0.max_body).await.map_err(|_| too_large())?);
     let publication = rights.approve(publication).await.map_err(|why| disapproved(server, &why))?;
     server.0.bus.admission().await;
-    let receipt = server.0.bus.publish(publication).map_err(refused)?;
-    Ok(receipt.subscribers_first().await)
+    server.0.bus.publish(publication).map_err(refused)
 }
 
 fn disapproved(server: &Server, why: &Disapproved) -> Problem {
