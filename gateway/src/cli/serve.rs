@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use ratatosk::config::{Resolved, Sources};
+use tokio::runtime::{Builder, Runtime};
 
 use super::source::SourceArgs;
 
@@ -30,8 +31,11 @@ pub(super) fn start(resolved: Resolved, sources: Sources) -> anyhow::Result<Exit
 }
 
 /// The runtime that a gateway runs on, in a process that is fit for it. It looks for new input more often than tokio's default (every 61 polls): while many
-/// streams catch up, a poll writes 32 KiB, and a publication should not wait for 61 of them.
-pub(super) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+/// streams catch up, a poll writes 32 KiB, and a publication should not wait for 61 of them. On one core, one thread does all: what
+/// workers need to share their tasks would be in its way.
+pub(super) fn runtime() -> std::io::Result<Runtime> {
     super::process::prepare();
-    tokio::runtime::Builder::new_multi_thread().enable_all().event_interval(11).build()
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut builder = if cores == 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
+    builder.enable_all().event_interval(11).build()
 }

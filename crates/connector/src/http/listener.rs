@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, response::Response};
+use axum::{Router, body::Body, extract::ConnectInfo, response::Response};
 use bytes::Bytes;
 use futures_util::future::Either;
 use http::{HeaderMap, HeaderValue, Method, header};
@@ -246,7 +246,8 @@ impl Shared {
         }))
     }
 
-    fn answer(&self, request: Request<Body>) -> impl Future<Output = Result<Response, Infallible>> + Send + use<> {
+    /// By a shortcut, or through the router.
+    fn answer(&self, mut request: Request<Body>) -> impl Future<Output = Result<Response, Infallible>> + Send + use<> {
         if let Some(front) = &self.front {
             if let Some(answer) = front.answer(request.method(), request.headers(), request.body().size_hint()) {
                 return Either::Left(Either::Left(std::future::ready(Ok(answer))));
@@ -254,6 +255,10 @@ impl Shared {
             if let Some(shortcut) = front.shortcut(request.method(), request.uri().path()) {
                 return Either::Left(Either::Right(shortcut(request)));
             }
+        }
+        // By this name, routes that a program adds to the gateway's find it.
+        if let Some(address) = Requester::of(request.extensions()).map(Requester::address) {
+            request.extensions_mut().insert(ConnectInfo(address));
         }
         Either::Right(self.router.clone().oneshot(request))
     }
