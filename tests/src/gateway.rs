@@ -1,7 +1,7 @@
 //! The binary under test.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
 use rustix::process::Signal;
@@ -38,6 +38,7 @@ pub struct Setup {
     config: toml::Table,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    one_core: bool,
 }
 
 impl Default for Setup {
@@ -46,6 +47,7 @@ impl Default for Setup {
             config: listeners("127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"),
             arguments: Vec::new(),
             environment: Vec::new(),
+            one_core: false,
         }
     }
 }
@@ -87,6 +89,13 @@ impl Setup {
         self.environment("RATATOSK__LOG__FORMAT", "json")
     }
 
+    /// Runs it where there is only one core.
+    #[must_use]
+    pub fn one_core(mut self) -> Self {
+        self.one_core = true;
+        self
+    }
+
     /// Sets an environment variable.
     #[must_use]
     pub fn environment(mut self, key: &str, value: &str) -> Self {
@@ -104,7 +113,7 @@ impl Setup {
     }
 
     async fn launch(&self, directory: &TempDir) -> (Process, SocketAddr, SocketAddr) {
-        let mut command = Command::new(binary());
+        let mut command = if self.one_core { on_one_core(&binary()) } else { Command::new(binary()) };
         if self.arguments.is_empty() {
             let file = directory.path().join("ratatosk.toml");
             std::fs::write(&file, self.config.to_string()).expect("a file to write");
@@ -118,6 +127,15 @@ impl Setup {
         let admin = listener(&process, "admin").await;
         (process, http, admin)
     }
+}
+
+/// A command that becomes the program, on the first core that this process may use.
+fn on_one_core(program: &Path) -> Command {
+    let allowed = rustix::thread::sched_getaffinity(None).expect("a process knows its cores");
+    let core = (0..rustix::thread::CpuSet::MAX_CPU).find(|&core| allowed.is_set(core)).expect("it runs on one");
+    let mut command = Command::new("taskset");
+    command.args(["-c", &core.to_string()]).arg(program);
+    command
 }
 
 fn merge(into: &mut toml::Table, from: toml::Table) {

@@ -53,8 +53,7 @@ struct Doors {
 
 impl Doors {
     /// Opens every door on one channel, whose name in each protocol is that of CONTRACT 4's table.
-    async fn open(canonical: &str, bayeux_name: &str, pusher_name: &str) -> Self {
-        let gateway = Gateway::start().await;
+    async fn open(gateway: Gateway, canonical: &str, bayeux_name: &str, pusher_name: &str) -> Self {
         let endpoint = Endpoint::of(&gateway).await;
         let mut mqtt = Mqtt::connect(Client::Js, endpoint, json!({})).await;
         mqtt.subscribe(canonical, 1).await;
@@ -116,8 +115,19 @@ fn preview(value: &Value) -> String {
 
 #[tokio::test]
 async fn every_payload_goes_from_every_door_to_every_other() {
+    every_payload_from_every_door(Gateway::start().await).await;
+}
+
+/// There, one thread does all.
+#[tokio::test]
+async fn so_it_does_where_there_is_one_core() {
+    let mut gateway = every_payload_from_every_door(Gateway::setup().one_core().start().await).await;
+    assert_eq!(gateway.terminate().await.code(), Some(0));
+}
+
+async fn every_payload_from_every_door(gateway: Gateway) -> Gateway {
     let names = ["matrix/room 1", "/matrix/room~201", "matrix.room=201"];
-    let mut doors = Doors::open(names[0], names[1], names[2]).await;
+    let mut doors = Doors::open(gateway, names[0], names[1], names[2]).await;
     let mut table = String::from("payload        from        to\n");
     for payload in payloads() {
         for door in NAMES {
@@ -130,6 +140,7 @@ async fn every_payload_goes_from_every_door_to_every_other() {
         }
     }
     println!("{table}");
+    doors.gateway
 }
 
 #[tokio::test]
@@ -142,7 +153,7 @@ async fn names_are_those_of_the_contract() {
         ("device/00:11/rssi", "/device/00~3A11/rssi", "device.00=3A11.rssi"),
     ] {
         let names = [canonical, bayeux, pusher];
-        let mut doors = Doors::open(canonical, bayeux, pusher).await;
+        let mut doors = Doors::open(Gateway::start().await, canonical, bayeux, pusher).await;
         let payload = payloads().remove(2);
         for door in NAMES {
             doors.publish(door, names, &payload).await;
