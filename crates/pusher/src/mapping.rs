@@ -17,7 +17,7 @@ pub use mounts::{Mount, MountError, NameError, Names};
 pub const CARRIES: Fields = Fields::EVENT.and(Fields::PAYLOAD);
 
 /// The event of a message that names none; an event of this name names none.
-pub(crate) const DEFAULT_EVENT: &str = "message";
+pub const DEFAULT_EVENT: &str = "message";
 
 /// The longest Pusher channel name in bytes, prefix included (Pusher, "Channel naming conventions").
 pub const MAX_NAME_BYTES: usize = 164;
