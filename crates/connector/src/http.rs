@@ -15,7 +15,7 @@ pub use self::{
     requester::Requester,
     takeover::{Resume, Taken, Takeover},
     trace::trace_context,
-    wire::{put_date, put_header},
+    wire::{put_date, put_header, says_close},
 };
 
 mod body;

@@ -24,7 +24,7 @@ use super::{
     listener::{Front, Shared, Shortcut, Visit},
     plain::{self, Reading},
     rewound::Bare,
-    wire::{put_date, put_header},
+    wire::{joined, put_date, put_header, says_close},
 };
 
 /// Bytes of a request's body, and of an answer's: longer ones are the library's.
@@ -82,8 +82,7 @@ impl Shared {
                     closing.as_mut().poll(context).map(|()| None)
                 });
                 match more.await {
-                    Some(more) if read.is_empty() => (read, pieces) = (more, 1),
-                    Some(more) => (read, pieces) = ([read, more].concat().into(), pieces + 1),
+                    Some(more) => (read, pieces) = (joined(read, more), pieces + 1),
                     None if read.is_empty() => return Onward::Over,
                     None => return Onward::Library { stream, read, answered: None },
                 }
@@ -162,7 +161,7 @@ fn whole<'a>(read: &Bytes, front: &'a dyn Front) -> Reading<Whole<'a>> {
 
 /// Whether an answer says that the connection ends with it.
 fn is_last(headers: &HeaderMap) -> bool {
-    headers.get(header::CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
+    headers.get(header::CONNECTION).is_some_and(|value| says_close(value.as_bytes()))
 }
 
 /// An answer as it is sent; back, if it is long, or not a plain one.

@@ -1,9 +1,9 @@
 //! Requests that take a shortcut, beside those that don't, over real sockets.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
-use axum::{Router, body::Body, response::Response};
+use axum::{Router, body::Body, extract::ConnectInfo, response::Response};
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body::SizeHint;
 use tokio::{
@@ -62,14 +62,15 @@ async fn stream(request: Request<Body>) -> Result<Response, Infallible> {
     Ok(answer.await)
 }
 
-async fn routed(request: Request<Body>) -> String {
+async fn routed(ConnectInfo(address): ConnectInfo<SocketAddr>, request: Request<Body>) -> String {
+    assert!(address.ip().is_loopback());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let body = read_body(request.into_body(), usize::MAX).await.unwrap();
     format!("routed:{method} {path} {}", String::from_utf8_lossy(&body))
 }
 
 struct Gateway {
-    address: std::net::SocketAddr,
+    address: SocketAddr,
     life: Lifecycle,
 }
 

@@ -38,6 +38,7 @@ use super::{
     rewound::{Bare, Rewound},
     takeover::{Claims, Resume, Taken},
     unread::Unread,
+    wire::joined,
 };
 use crate::{
     lifecycle::Lifecycle,
@@ -178,12 +179,11 @@ impl Shared {
     where
         S: Bare,
     {
-        let claims = Claims::default();
-        let visit = Visit { remote, permit, claims: Some(claims.clone()) };
+        let visit = Visit { remote, permit, claims: Some(Claims::default()) };
         OPENING.pass().await;
         let (stream, read, answered) = match self.express(stream, read, &visit).await {
             Onward::Library { stream, read, answered } => (stream, read, answered),
-            Onward::Taken { stream, read } => return self.hand_over(stream.into_socket(read), &claims, visit),
+            Onward::Taken { stream, read } => return self.hand_over(stream.into_socket(read), visit),
             Onward::Over => return,
         };
         let service = self.service(visit.clone(), answered);
@@ -202,12 +202,12 @@ impl Shared {
                 Pin::new(&mut *connection).graceful_shutdown();
             }
             let done = Pin::new(&mut *connection).poll(context).is_ready();
-            if claims.is_claimed() || done { Poll::Ready(()) } else { Poll::Pending }
+            if visit.is_claimed() || done { Poll::Ready(()) } else { Poll::Pending }
         });
         claimed.await;
-        if claims.is_claimed() {
+        if visit.is_claimed() {
             let parts = connection.into_parts();
-            self.hand_over(parts.io.into_inner().into_socket(parts.read_buf), &claims, visit);
+            self.hand_over(parts.io.into_inner().into_socket(parts.read_buf), visit);
         }
     }
 
@@ -228,11 +228,11 @@ impl Shared {
     }
 
     /// Gives a connection to the handler that has claimed it.
-    fn hand_over(self: Arc<Self>, (socket, read): (Socket, Bytes), claims: &Claims, visit: Visit) {
-        let Some((then, source, holds)) = claims.take() else { return };
+    fn hand_over(self: Arc<Self>, (socket, read): (Socket, Bytes), visit: Visit) {
+        let Visit { remote, permit, claims } = visit;
+        let Some((then, source, holds)) = claims.and_then(|claims| claims.take()) else { return };
         // The reactor remembers who read last, and would keep this task's memory for as long as the socket lives.
         let _ = socket.poll_readable(&mut Context::from_waker(Waker::noop()));
-        let Visit { remote, permit, .. } = visit;
         let resume = self.clone().resume(remote, permit.clone());
         let taken = Taken { socket, read, remote: source, permit: permit.and(holds), resume };
         self.life.spawn("taken connection", then(taken));
@@ -298,7 +298,7 @@ async fn first_bytes(stream: &mut TcpStream) -> io::Result<Bytes> {
     loop {
         let more = std::future::poll_fn(|context| poll_piece(stream, context)).await?;
         let is_over = more.is_empty();
-        first = if first.is_empty() { more } else { [first, more].concat().into() };
+        first = joined(first, more);
         if is_over || first.len() >= HTTP2_PREFACE.len() || !HTTP2_PREFACE.starts_with(&first) {
             return Ok(first);
         }

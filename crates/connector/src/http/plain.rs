@@ -3,6 +3,8 @@
 //! Plain is what can be understood in one way only: HTTP/1.1, at most one length of a body, no transfer coding, nothing that asks
 //! for another protocol or for a word before the body. What is odd is left to the HTTP library, which knows what is wrong with it.
 
+use super::wire::says_close;
+
 /// More headers than this are odd.
 const MAX_FIELDS: usize = 48;
 /// Bytes of a head that is still waited for.
@@ -76,7 +78,7 @@ fn head<'a>(request: &'a httparse::Request<'_, 'a>, start: usize) -> Option<Head
                 return None;
             }
         } else if is(field.name, "connection") {
-            keep = !field.value.to_ascii_lowercase().windows(5).any(|word| word == b"close");
+            keep &= !says_close(field.value);
         } else if ["transfer-encoding", "expect", "upgrade"].iter().any(|odd| is(field.name, odd)) {
             return None;
         }
@@ -114,6 +116,8 @@ mod tests {
         assert_eq!(plain, ("POST /b?x".into(), text.len() - 3, Some(3), true, 3));
         let Reading::Plain(plain) = judge("GET / HTTP/1.1\r\nConnection: x, Close\r\n\r\n") else { unreachable!() };
         assert_eq!((plain.2, plain.3), (None, false));
+        let Reading::Plain(plain) = judge("GET / HTTP/1.1\r\nConnection: x-closed\r\n\r\n") else { unreachable!() };
+        assert!(plain.3);
     }
 
     #[test]

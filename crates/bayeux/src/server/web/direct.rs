@@ -13,7 +13,7 @@ use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, header};
 use ratatosk_connector::{
     access::Visitor,
-    http::{Permit, Problem, Resume, Taken, plain::Reading},
+    http::{Permit, Problem, Resume, Taken, plain::Reading, put_header, says_close},
 };
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
@@ -83,7 +83,7 @@ async fn begin(
 }
 
 fn asks_to_close(headers: &HeaderMap) -> bool {
-    headers.get(header::CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
+    headers.get(header::CONNECTION).is_some_and(|value| says_close(value.as_bytes()))
 }
 
 /// How a connection goes on.
@@ -303,10 +303,7 @@ impl Connection {
     fn lines(&self, headers: &HeaderMap) -> Vec<u8> {
         let mut lines = Vec::new();
         for (name, value) in self.mount.origins.answer(headers) {
-            lines.extend_from_slice(name.as_str().as_bytes());
-            lines.extend_from_slice(b": ");
-            lines.extend_from_slice(value.as_bytes());
-            lines.extend_from_slice(b"\r\n");
+            put_header(&mut lines, name.as_str(), value.as_bytes());
         }
         if !self.keep {
             lines.extend_from_slice(b"Connection: close\r\n");

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use axum::{extract::Request, response::Response};
 use bytes::{Bytes, BytesMut};
 use http::{StatusCode, header};
-use ratatosk_connector::http::{Requester, Taken};
+use ratatosk_connector::http::{Requester, Taken, put_header};
 use ratatosk_core::{EndReason, Form};
 
 use super::refused;
@@ -57,10 +57,7 @@ fn head(mount: &Mount, request: &Request) -> Vec<u8> {
         X-Accel-Buffering: no\r\nConnection: close\r\n"
         .to_vec();
     for (name, value) in mount.origins.answer(request.headers()) {
-        head.extend_from_slice(name.as_str().as_bytes());
-        head.extend_from_slice(b": ");
-        head.extend_from_slice(value.as_bytes());
-        head.extend_from_slice(b"\r\n");
+        put_header(&mut head, name.as_str(), value.as_bytes());
     }
     head.extend_from_slice(b"\r\nretry: 5000\r\n\r\n");
     head
