@@ -9,5 +9,7 @@
 
 mod judging;
 mod polling;
+mod refusals;
+mod services;
 mod sockets;
 mod support;
